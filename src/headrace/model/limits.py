@@ -1,0 +1,55 @@
+"""Every limit of the product, each with its reason. The C side reads the same numbers.
+
+`dataplane/bpf/limits.h` holds those the data plane compiles in; a test compares the two.
+"""
+
+LIMIT_ENDPOINTS_PER_NODE = 16_384
+"""A slot of the lookup table names an endpoint in 14 bits."""
+
+LIMIT_ENDPOINTS_PER_DOCUMENT = 65_535
+"""Four nodes' worth; a document beyond it is a mistake rather than a site."""
+
+LIMIT_SERVICES = 4_096
+"""Keeps the services map, 4,096 buckets, in the L2 cache."""
+
+LIMIT_POOLS = 1_024
+"""1,024 lookup tables of 65,537 slots are 268 MB."""
+
+LIMIT_NEXT_HOPS = 1_024
+"""Neighbours a node forwards to; a node rarely has more than a few routers or racks."""
+
+LIMIT_PORTS = 256
+"""Interfaces a node attaches to; the ports map is indexed by the low bits of an ifindex."""
+
+LIMIT_PEERS = 64
+"""BGP sessions of one node."""
+
+LIMIT_WEIGHT = 256
+"""Largest weight; with at least 100 slots an endpoint a finer ratio has no effect."""
+
+LIMIT_NAME_BYTES = 63
+"""Length of a name of a pool or node: one DNS label; the data plane keeps a pool's name."""
+
+LIMIT_SERVICE_NAME_BYTES = 160
+"""Kubernetes agents name a service namespace_service:instance: two DNS labels and an instance."""
+
+SLOT_COUNT_DEFAULT = 65_537
+"""Prime; at 100 endpoints the most loaded one is 0.1 % above the mean."""
+
+SLOT_COUNT_LARGE = 655_373
+"""Prime, for pools of more than 655 endpoints: at least 100 slots an endpoint."""
+
+SLOT_COUNT_MIN = 251
+"""Below it a table cannot even spread ten endpoints within ten percent."""
+
+SLOT_COUNT_MAX = 1_048_573
+"""Largest prime below 2^20: one table of 4 MB, the L2 cache of a large core."""
+
+SLOTS_PER_ENDPOINT_MIN = 100
+"""Fewer slots an endpoint and one slot is more than 1 % of its share (a warning, not a rule)."""
+
+LIMIT_DOCUMENT_BYTES = 16 * 1024 * 1024
+"""A document of 65,535 endpoints is about 4 MB; more is refused before it is parsed."""
+
+LIMIT_PROBLEMS = 1_000
+"""Problems told of one document; nobody reads more, and each costs memory in the answer."""

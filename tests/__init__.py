@@ -1,0 +1,1 @@
+"""The tests: a folder a room, and `house` for the rules of the house."""

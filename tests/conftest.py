@@ -1,0 +1,62 @@
+"""What every test stands on: the lab's tools on PATH, and no privileged test lost in silence."""
+
+import functools
+import os
+import subprocess
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PRIVILEGED_MARKERS = ("bpf", "netns")
+PROBE_TIMEOUT_S = 30.0
+
+
+def pytest_configure() -> None:
+    """Let the tests find BIRD where set-up unpacked it."""
+    os.environ["PATH"] = f"{ROOT / '.tools/root/usr/sbin'}{os.pathsep}{os.environ['PATH']}"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a privileged test where this machine cannot run it."""
+    if is_privileged(item) and (reason := missing_privilege()):
+        pytest.skip(reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where privileged tests are required, one that was skipped for any reason has failed."""
+    report = yield
+    if report.skipped and is_privileged(item) and is_required() and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"a privileged test must not be skipped here: {report.longrepr}"
+    return report
+
+
+def is_privileged(item: pytest.Item) -> bool:
+    """Whether a test needs root and a kernel with BPF or network namespaces."""
+    return any(item.get_closest_marker(name) for name in PRIVILEGED_MARKERS)
+
+
+def is_required() -> bool:
+    """Whether this run must not leave a privileged test out: in CI, or when asked."""
+    return os.environ.get("CI") == "true" or bool(os.environ.get("HEADRACE_REQUIRE_PRIVILEGED"))
+
+
+@functools.cache
+def missing_privilege() -> str:
+    """What keeps privileged tests from running here, in a sentence; empty when nothing does."""
+    if os.geteuid() != 0:
+        return "needs root"
+    probe = subprocess.run(
+        [sys.executable, ROOT / "setup/kernel_probe.py"],
+        capture_output=True,
+        text=True,
+        timeout=PROBE_TIMEOUT_S,
+        check=False,
+    )
+    return (probe.stdout + probe.stderr).strip() if probe.returncode else ""

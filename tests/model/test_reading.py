@@ -1,0 +1,257 @@
+"""Text to document and back."""
+
+import json
+
+import pytest
+import yaml
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from headrace.model import (
+    ConfigError,
+    Document,
+    Problem,
+    build_document,
+    build_service,
+    check_document,
+    dump_document,
+    limits,
+    parse_document,
+)
+from tests.model.strategies import SERVICE, documents, problems_of
+
+
+def test_a_broken_service_hides_no_contradiction_among_the_others() -> None:
+    text = f"""
+        services:
+          - {{vip: 20.20.20.1x, protocol: tcp, port: 1, pool: nowhere}}
+          - {SERVICE}
+          - {{vip: 20.20.20.1, protocol: tcp, port: 8080, pool: broken, announce: maybe}}
+          - vip: 20.20.20.2
+            protocol: tcp
+            port: 1
+            endpoints: [{{address: 1.1.1.1}}, {{address: x}}, {{address: 1.1.1.1, weight: -1}}]
+        pools:
+          broken: {{slots: 3}}
+        node: {{tunnels: [3, {{endpoint: 1.1.1.1, local: 1.1.1.2, remote: '2001:db8::1'}}]}}
+    """
+
+    paths = [problem.split(": ")[0] for problem in problems_of(text)]
+
+    assert sorted(paths) == [
+        "node.tunnels[0]",
+        "node.tunnels[1]",
+        "pools.broken.endpoints",
+        "pools.broken.slots",
+        "services[0].pool",
+        "services[0].vip",
+        "services[2]",
+        "services[2].announce",
+        "services[3].endpoints[1].address",
+        "services[3].endpoints[2].address",
+        "services[3].endpoints[2].weight",
+    ]
+
+
+def test_problems_beyond_the_limit_are_only_counted() -> None:
+    text = json.dumps({str(key): 1 for key in range(limits.LIMIT_PROBLEMS + 5)})
+
+    problems = problems_of(text)
+
+    assert len(problems) == limits.LIMIT_PROBLEMS + 1
+    assert problems[-1] == "5 more problems are not shown; mend these first"
+
+
+def test_a_document_at_the_limit_of_endpoints_is_read_and_one_more_is_refused() -> None:
+    def text(count: int) -> str:
+        half = [{"address": f"10.0.{n >> 8}.{n & 255}"} for n in range(count)]
+        return json.dumps({"pools": {name: {"endpoints": half} for name in "abc"}})
+
+    at_limit = limits.LIMIT_ENDPOINTS_PER_DOCUMENT // 3
+
+    assert len(parse_document(text(1000)).pools) == 3
+    assert problems_of(text(at_limit + 1)) == [
+        "65538 endpoints are over the limit of 65535; split it"
+    ]
+    assert problems_of(text(at_limit)) == [
+        "pools: 21845 endpoints are over the 16384 of one node; serve some VIPs from other nodes"
+    ]
+
+
+def test_a_document_at_the_limit_of_services_is_read_and_one_more_is_refused() -> None:
+    def raw(count: int) -> dict[str, object]:
+        return {
+            "services": [
+                {"vip": "20.20.20.1", "protocol": "tcp", "port": 1 + n, "pool": "p"}
+                for n in range(count)
+            ],
+            "pools": {"p": {"endpoints": [{"address": "1.1.1.1"}]}},
+        }
+
+    document = build_document(raw(limits.LIMIT_SERVICES))
+    over = document.model_copy(update={"services": (*document.services, document.services[0])})
+
+    assert len(document.services) == limits.LIMIT_SERVICES
+    assert problems_of(json.dumps(raw(limits.LIMIT_SERVICES + 1))) == [
+        "services: 4097 entries are over the limit of 4096; serve some from other nodes"
+    ]
+    with pytest.raises(ConfigError, match="services: 4097 entries are over the limit of 4096"):
+        check_document(over)
+
+
+def test_a_text_over_the_limit_is_refused_before_it_is_parsed() -> None:
+    assert problems_of(" " * (limits.LIMIT_DOCUMENT_BYTES + 1)) == [
+        "the document is over 16777216 bytes; split it"
+    ]
+
+
+def test_yaml_that_means_millions_of_endpoints_is_refused_at_once() -> None:
+    lines = ["pools:", "  p0: &p {endpoints: [" + "{address: 1.1.1.1}," * 5_000 + "]}"]
+    lines += [f"  p{n}: *p" for n in range(1, 1_000)]
+
+    assert problems_of("\n".join(lines)) == [
+        "5000000 endpoints are over the limit of 65535; split it"
+    ]
+
+
+def test_one_service_is_read_with_paths_that_start_inside_it() -> None:
+    with pytest.raises(ConfigError) as caught:
+        build_service({"vip": "20.20.20.1", "protocol": "tcp", "port": "http"})
+
+    assert str(caught.value) == (
+        "port: 'http' is not a port: use 1..65535, or \"any\" for all of them"
+    )
+
+
+def test_an_empty_text_is_the_empty_document() -> None:
+    assert parse_document("") == Document()
+
+
+@given(documents())
+def test_a_document_survives_the_way_to_text_and_back(document: Document) -> None:
+    text = dump_document(document)
+
+    assert parse_document(text) == document
+    assert dump_document(parse_document(text)) == text
+
+
+@given(documents())
+def test_yaml_and_json_of_the_same_document_are_the_same(document: Document) -> None:
+    as_yaml = yaml.safe_dump(json.loads(dump_document(document)), allow_unicode=True)
+
+    assert parse_document(as_yaml) == document
+
+
+def parse_or_refuse(text: str) -> None:
+    problems = [Problem("", "read")]
+    try:
+        parse_document(text)
+    except ConfigError as error:
+        problems = list(error.problems)
+    assert problems
+    assert all(problem.message for problem in problems)
+
+
+@given(st.text(st.characters()))
+@example("!!bool x")
+@example("!!timestamp x")
+@example("!!float x")
+@example("!!int x")
+@example("!!int ''")
+@example("!!binary x")
+@example("<<: 3")
+@example("\ud800")
+@example('{"cluster": {"hash_seed": ' + "9" * 5_000 + "}}")
+@example("cluster: {hash_seed: " + "9" * 5_000 + "}")
+@example("a: *b")
+@example("!!python/object:os.system x")
+@example("{1: 2, true: 3, null: 4, 1.5: 5, 2001-01-01: 6}")
+@example("pools: {1: 2, true: 3, null: 4, 1.5: 5, 2001-01-01: 6}")
+@example("!!set {services}")
+@example("services: !!set {services}")
+@example("services: !!omap [a: 1]")
+def test_no_text_raises_anything_but_a_config_error(text: str) -> None:
+    parse_or_refuse(text)
+
+
+_KEYS = [
+    "services",
+    "pools",
+    "bgp",
+    "node",
+    "cluster",
+    "vip",
+    "port",
+    "pool",
+    "endpoints",
+    "protocol",
+    "address",
+    "weight",
+    "state",
+    "peers",
+    "as",
+    "tunnels",
+    "p",
+    "slots",
+]
+_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=10)
+    | st.dates()
+    | st.sampled_from(["20.20.20.1", "::1", "tcp", "any", "p"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "services",
+                    "pools",
+                    "bgp",
+                    "node",
+                    "cluster",
+                    "vip",
+                    "port",
+                    "pool",
+                    "endpoints",
+                    "protocol",
+                    "address",
+                    "weight",
+                    "state",
+                    "peers",
+                    "as",
+                    "tunnels",
+                    "p",
+                    "slots",
+                ]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=20,
+)
+
+
+@given(_values)
+def test_no_yaml_values_raise_anything_but_a_config_error(values: object) -> None:
+    parse_or_refuse(yaml.safe_dump(values, allow_unicode=True))
+
+
+@given(documents(), _values, st.data())
+def test_a_valid_document_with_one_part_replaced_is_read_or_refused(
+    document: Document, values: object, data: st.DataObject
+) -> None:
+    raw = json.loads(dump_document(document))
+    part: object = raw
+    while isinstance(part, dict | list) and part:
+        steps: list[object] = list(part) if isinstance(part, dict) else list(range(len(part)))
+        step = data.draw(st.sampled_from(steps))
+        if data.draw(st.booleans()):
+            part[step] = values  # type: ignore[call-overload]  # drawn from this very part
+            break
+        part = part[step]  # type: ignore[call-overload]
+
+    parse_or_refuse(yaml.safe_dump(raw, allow_unicode=True))
