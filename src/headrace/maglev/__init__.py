@@ -1,0 +1,27 @@
+"""From (seed, endpoints, weights, health) to a lookup table, and from a flow to its slot.
+
+Everything here is pure: the same arguments give the same bytes in every process and on every
+machine, as docs/hash-v1.md specifies. The room knows no services, no maps and no time.
+"""
+
+from headrace.maglev.figures import Disruption, Share, disruption, imbalance, shares
+from headrace.maglev.flow_hash import FlowHash, slot_of
+from headrace.maglev.kernel import NO_ENDPOINT, STATICS_PER_SLOT
+from headrace.maglev.table import Candidate, Table, build_table, change_down, statics
+
+__all__ = [
+    "NO_ENDPOINT",
+    "STATICS_PER_SLOT",
+    "Candidate",
+    "Disruption",
+    "FlowHash",
+    "Share",
+    "Table",
+    "build_table",
+    "change_down",
+    "disruption",
+    "imbalance",
+    "shares",
+    "slot_of",
+    "statics",
+]

@@ -1,0 +1,67 @@
+"""How long tables take, against what issue 3 asks: `python -m tests.maglev.speed`.
+
+Medians of processor time, so that a busy machine tells nearly the same as an idle one.
+"""
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from headrace.maglev import Candidate, build_table, change_down, statics
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One thing to measure, and the most it may take."""
+
+    name: str
+    work: Callable[[], object]
+    limit_ms: float | None = None
+    repeats: int = 21
+
+    def median_ms(self) -> float:
+        """What it takes, at the median."""
+        return statistics.median(self._once_ms() for _ in range(self.repeats))
+
+    def _once_ms(self) -> float:
+        start = time.process_time()
+        self.work()
+        return (time.process_time() - start) * 1000
+
+
+def figures(slot_count: int, count: int, build_limit_ms: float) -> list[Figure]:
+    """What a pool of so many endpoints costs."""
+    pool = [Candidate(ip_address(0x0A000001 + index)) for index in range(count)]
+    table = build_table(1, pool, slot_count)
+    addresses = [candidate.address for candidate in pool]
+    change_limit_ms = 3.0 if count <= 1000 else None
+    size = f"{slot_count:,} slots, {count:,} endpoints"
+    return [
+        Figure(f"{size}: build", lambda: build_table(1, pool, slot_count), build_limit_ms),
+        Figure(f"{size}: 1 down", lambda: change_down(table, addresses[:1]), change_limit_ms),
+        Figure(f"{size}: half down", lambda: change_down(table, addresses[::2]), repeats=5),
+        Figure(f"{size}: 99 % down", lambda: change_down(table, addresses[1:-40]), repeats=5),
+        Figure(f"{size}: all but 1 down", lambda: change_down(table, addresses[1:]), repeats=3),
+        Figure(f"{size}: statics", lambda: statics(table), repeats=5),
+    ]
+
+
+def main() -> int:
+    """Write every figure to standard output; 1 if one is above its limit."""
+    is_slow = False
+    for size in ((65_537, 1000, 2.5), (65_537, 4000, 4.0), (655_373, 4000, 25.0)):
+        for figure in figures(*size):
+            took_ms = figure.median_ms()
+            is_above = figure.limit_ms is not None and took_ms > figure.limit_ms
+            limit = f"(at most {figure.limit_ms} ms)" if figure.limit_ms is not None else ""
+            remark = "TOO SLOW" if is_above else ""
+            sys.stdout.write(f"{figure.name:48}{took_ms:9.2f} ms {limit} {remark}\n")
+            is_slow |= is_above
+    return int(is_slow)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
