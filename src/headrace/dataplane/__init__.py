@@ -1,0 +1,23 @@
+"""The packet path: the XDP program, its maps and counters, and a reference of it in Python.
+
+Computes neither a table nor a plan: it writes what it is given and reads back what is there.
+"""
+
+from headrace.dataplane.dataplane import Dataplane
+from headrace.dataplane.decapsulator import Decapsulation, Decapsulator
+from headrace.dataplane.loader import detach_all
+from headrace.dataplane.tables import EndpointEntry, PoolTable, Tables
+from headrace.dataplane.verdicts import Action, Verdict, all_verdicts
+
+__all__ = [
+    "Action",
+    "Dataplane",
+    "Decapsulation",
+    "Decapsulator",
+    "EndpointEntry",
+    "PoolTable",
+    "Tables",
+    "Verdict",
+    "all_verdicts",
+    "detach_all",
+]

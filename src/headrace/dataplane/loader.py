@@ -1,0 +1,162 @@
+"""Loads a program, keeps its maps pinned, attaches it to interfaces and outlives the daemon.
+
+<directory>/maps/<map>         every map, by name
+<directory>/links/<interface>  the XDP link of each port
+<directory>/programs/<name>    the running program
+"""
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from headrace.dataplane import libbpf
+from headrace.dataplane.bpffs import ensure_bpffs, interface_of, pin_name, unmount_bpffs
+from headrace.model import KernelError, Port
+
+_OBJECTS = Path(__file__).parent / "objects"
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """An XDP program: its object file has the same name, as has its function."""
+
+    name: str
+    maps: tuple[str, ...]
+
+    @property
+    def object_path(self) -> Path:
+        """The compiled program."""
+        return _OBJECTS / f"{self.name}.bpf.o"
+
+
+class Loader:
+    """One program and its maps in the kernel."""
+
+    def __init__(self, program: Program, directory: Path) -> None:
+        self._program = program
+        self._directory = directory
+        self._program_fd = -1
+        self.map_fds: dict[str, int] = {}
+        ensure_bpffs(directory)
+        for folder in ("maps", "links", "programs"):
+            (directory / folder).mkdir(mode=0o700, exist_ok=True)
+
+    def load(self, sizes: Mapping[str, int] | None = None) -> None:
+        """Load the program over the pinned maps, if there are any.
+
+        `sizes` gives the entries that a map must have at least; a smaller pinned one is made anew,
+        empty. Nothing runs it before `commit`.
+        """
+        sizes = sizes or {}
+        kept = self._pinned_maps(sizes)
+        bpf_object = libbpf.BpfObject(self._program.object_path)
+        try:
+            for name in sizes.keys() - kept.keys():
+                bpf_object.resize_map(name, sizes[name])
+            for name, fd in kept.items():
+                bpf_object.reuse_map(name, fd)
+            bpf_object.load()
+            maps = {name: bpf_object.map_fd(name) for name in self._program.maps}
+            program_fd = bpf_object.program_fd(self._program.name)
+        finally:
+            bpf_object.close()
+            for fd in kept.values():
+                os.close(fd)
+        self.close()
+        self.map_fds, self._program_fd = maps, program_fd
+
+    def commit(self) -> None:
+        """Pin what was loaded and have the attached interfaces run it."""
+        for name, fd in self.map_fds.items():
+            self._pin(fd, self._directory / "maps" / name)
+        self._pin(self._program_fd, self._directory / "programs" / self._program.name)
+        for path in self._link_pins():
+            self._update(path)
+
+    def attach(self, port: Port) -> None:
+        """Run the program on an interface: native where the driver can, else generic."""
+        path = self._directory / "links" / pin_name(port.name)
+        if self._link_of(path) == port.ifindex:
+            return
+        path.unlink(missing_ok=True)
+        try:
+            link = libbpf.create_xdp_link(self._program_fd, port.ifindex, libbpf.XDP_FLAGS_DRV_MODE)
+        except KernelError as error:
+            _log.warning("xdp_generic", interface=port.name, because=str(error))
+            link = libbpf.create_xdp_link(self._program_fd, port.ifindex, libbpf.XDP_FLAGS_SKB_MODE)
+        libbpf.pin(link, path)
+        os.close(link)
+
+    def detach(self, interface: str) -> None:
+        """Stop running on an interface."""
+        (self._directory / "links" / pin_name(interface)).unlink(missing_ok=True)
+
+    def attached(self) -> dict[str, int]:
+        """The interfaces with a link, and the ifindex it is on: 0 when its device is gone."""
+        return {interface_of(path.name): self._link_of(path) for path in self._link_pins()}
+
+    @property
+    def program_fd(self) -> int:
+        """The loaded program, to run on packets of one's own."""
+        return self._program_fd
+
+    def close(self) -> None:
+        """Let go of the descriptors; the data plane runs on."""
+        for fd in (*self.map_fds.values(), self._program_fd):
+            if fd >= 0:
+                os.close(fd)
+        self.map_fds, self._program_fd = {}, -1
+
+    def _pinned_maps(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        """The descriptors of the pinned maps that are large enough."""
+        kept = {}
+        for name in self._program.maps:
+            path = self._directory / "maps" / name
+            if not path.exists():
+                continue
+            fd = libbpf.open_pin(path)
+            if libbpf.map_info(fd).max_entries < sizes.get(name, 0):
+                os.close(fd)
+            else:
+                kept[name] = fd
+        return kept
+
+    def _pin(self, fd: int, path: Path) -> None:
+        path.unlink(missing_ok=True)  # the running program holds its maps meanwhile
+        libbpf.pin(fd, path)
+
+    def _link_pins(self) -> list[Path]:
+        return sorted((self._directory / "links").iterdir())
+
+    def _link_of(self, path: Path) -> int:
+        if not path.exists():
+            return 0
+        link = libbpf.open_pin(path)
+        try:
+            return libbpf.link_ifindex(link)
+        finally:
+            os.close(link)
+
+    def _update(self, path: Path) -> None:
+        link = libbpf.open_pin(path)
+        try:
+            if libbpf.link_ifindex(link):
+                libbpf.update_link(link, self._program_fd)
+        finally:
+            os.close(link)
+
+
+def detach_all(directory: Path) -> None:
+    """Remove everything an instance left in the kernel: links, program, maps."""
+    for folder in ("links", "programs", "maps"):
+        for path in sorted((directory / folder).glob("*")):
+            path.unlink()
+    unmount_bpffs(directory)
+    with suppress(FileNotFoundError):
+        directory.rmdir()

@@ -1,0 +1,116 @@
+"""Links on real interfaces, in a network namespace of the test's own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.bpf, pytest.mark.netns]
+
+PRELUDE = """
+import json, socket, sys
+from pathlib import Path
+from headrace.dataplane import Dataplane
+from headrace.model import Port
+
+def port(name):
+    return Port(name, socket.if_nametoindex(name), (bytes(6),))
+
+plane = Dataplane(Path(sys.argv[1]))
+"""
+
+
+@pytest.fixture
+def namespace() -> Iterator[str]:
+    """A network namespace with two veth pairs, v0 and v1 towards p0 and p1."""
+    name = f"hr-test-{os.getpid()}-attach"
+    run("ip", "netns", "add", name)
+    try:
+        for number in range(2):
+            ends = ("name", f"v{number}", "type", "veth", "peer", "name", f"p{number}")
+            run("ip", "-n", name, "link", "add", *ends)
+            for end in (f"v{number}", f"p{number}"):
+                run("ip", "-n", name, "link", "set", end, "up")
+        yield name
+    finally:
+        run("ip", "netns", "del", name)
+
+
+def run(*argv: str) -> str:
+    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+
+
+def inside(namespace: str, pins: Path, program: str) -> Any:
+    """Run a program that has `plane` and `port(name)` in the namespace; what it prints as JSON."""
+    enter = ("nsenter", f"--net=/run/netns/{namespace}")
+    shown = run(*enter, sys.executable, "-c", PRELUDE + program, str(pins))
+    return json.loads(shown.splitlines()[-1])  # what comes before is the log
+
+
+def links_of(namespace: str) -> dict[str, int]:
+    """The XDP mode that the kernel itself shows for each interface that has one."""
+    shown = json.loads(run("ip", "-n", namespace, "-d", "-j", "link"))
+    return {link["ifname"]: link["xdp"]["mode"] for link in shown if "xdp" in link}
+
+
+NATIVE = 1
+
+
+def test_attached_program_outlives_its_daemon(namespace: str, pins: Path) -> None:
+    attach = 'plane.attach([port("v0")]); print(json.dumps(plane.modes()))'
+    assert inside(namespace, pins, attach) == {"v0": "native"}
+    assert links_of(namespace) == {"v0": NATIVE}
+
+    seen = inside(namespace, pins, "print(json.dumps(plane.modes()))")
+
+    assert seen == {"v0": "native"}
+
+
+def test_link_that_runs_already_is_left_alone(namespace: str, pins: Path) -> None:
+    program = """
+from headrace.dataplane import libbpf
+
+def link_id():
+    descriptor = libbpf.open_pin(Path(sys.argv[1], "links", "v0"))
+    return Path(f"/proc/self/fdinfo/{descriptor}").read_text().split("link_id:")[1].split()[0]
+
+plane.attach([port("v0")])
+before = link_id()
+plane.attach([port("v0")])
+print(json.dumps([before, link_id()]))
+"""
+    before, after = inside(namespace, pins, program)
+    assert before == after
+
+
+def test_ports_are_exactly_those_asked_for(namespace: str, pins: Path) -> None:
+    inside(namespace, pins, 'plane.attach([port("v0")]); print(0)')
+
+    inside(namespace, pins, 'plane.attach([port("v1")]); print(0)')
+
+    assert links_of(namespace) == {"v1": NATIVE}
+
+
+def test_interface_that_is_made_again_gets_a_new_link(namespace: str, pins: Path) -> None:
+    inside(namespace, pins, 'plane.attach([port("v0")]); print(0)')
+    run("ip", "-n", namespace, "link", "del", "v0")
+    assert inside(namespace, pins, "print(json.dumps(plane.modes()))") == {"v0": "missing"}
+    run("ip", "-n", namespace, "link", "add", "v0", "type", "veth", "peer", "name", "p0")
+
+    seen = inside(namespace, pins, 'plane.attach([port("v0")]); print(json.dumps(plane.modes()))')
+
+    assert seen == {"v0": "native"}
+
+
+def test_interface_that_refuses_native_mode_gets_generic(namespace: str, pins: Path) -> None:
+    run("ip", "-n", namespace, "link", "add", "br0", "type", "bridge")
+    run("ip", "-n", namespace, "link", "set", "br0", "up")
+
+    seen = inside(namespace, pins, 'plane.attach([port("br0")]); print(json.dumps(plane.modes()))')
+
+    assert seen == {"br0": "generic"}
