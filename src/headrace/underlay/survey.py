@@ -1,0 +1,140 @@
+"""One look at the kernel that answers how a set of endpoints is reached. Blocks: for a thread."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from headrace.model import IPAddress, Path, Tunnel, Unresolved
+from headrace.model.limits import LIMIT_NEXT_HOPS
+from headrace.underlay.changes import Destinations, Interest
+from headrace.underlay.kernel import Kernel
+from headrace.underlay.memory import KnownMac, remember
+from headrace.underlay.paths import (
+    Outer,
+    find_path,
+    outer_header,
+    wanted_fdb,
+    wanted_neighbours,
+)
+from headrace.underlay.snapshot import Link, Neighbour, NeighbourKey, Snapshot
+
+_TOO_MANY = (
+    f"needs one more next hop than the {LIMIT_NEXT_HOPS} that a node keeps; "
+    "reach endpoints through routers, or spread them over nodes"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Which endpoints to reach, and what the document says of the way."""
+
+    endpoints: tuple[IPAddress, ...]
+    tunnels: Mapping[IPAddress, Tunnel]
+    source: IPAddress | None
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What a survey leaves to the next one and to the watch."""
+
+    wanted: tuple[NeighbourKey, ...] = ()  # kept resolved for the answers given
+    macs: Mapping[NeighbourKey, KnownMac] = field(default_factory=dict)
+    interest: Interest = field(default_factory=Interest)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the routes say: enough to look for the neighbours, and to look for them again."""
+
+    links: Mapping[int, Link]
+    outers: Mapping[IPAddress, Outer | Unresolved]
+    wanted: tuple[NeighbourKey, ...]
+    destinations: Destinations
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """The answers, and what they were made from."""
+
+    answers: dict[IPAddress, Path | Unresolved]
+    asked: tuple[NeighbourKey, ...]  # neighbours that were asked for the first time now
+    plan: Plan
+    knowledge: Knowledge
+
+
+def take_survey(kernel: Kernel, question: Question, before: Knowledge, now: float) -> Survey:
+    """Answer a question; neighbours that it needs are kept resolved, others released."""
+    links = kernel.links()
+    routes = kernel.routes()
+    headers = {
+        endpoint: outer_header(
+            endpoint, question.tunnels.get(endpoint), question.source, links, routes
+        )
+        for endpoint in question.endpoints
+    }
+    outers, wanted = limit_neighbours(headers, links)
+    for key in set(before.wanted) - set(wanted):
+        kernel.release(key)
+    return look_for_neighbours(
+        kernel, Plan(links, outers, wanted, Destinations(routes.destinations)), before, now
+    )
+
+
+def look_for_neighbours(kernel: Kernel, plan: Plan, before: Knowledge, now: float) -> Survey:
+    """Answer by the neighbours as they are now; those missing are asked for."""
+    neighbours = kernel.neighbours()
+    asked = keep_neighbours(kernel, plan.wanted, neighbours)
+    macs = remember(before.macs, neighbours, plan.wanted, now)
+    fdb_keys = wanted_fdb(plan.wanted, plan.links, macs)
+    snapshot = Snapshot(plan.links, neighbours, kernel.fdb() if fdb_keys else {})
+    answers = {
+        endpoint: outer if isinstance(outer, Unresolved) else find_path(outer, snapshot, macs)
+        for endpoint, outer in plan.outers.items()
+    }
+    interest = Interest(
+        links=plan.links,
+        neighbours={key: _usable_mac(neighbours.get(key)) for key in plan.wanted},
+        fdb={key: snapshot.fdb.get(key) for key in fdb_keys},
+        destinations=plan.destinations,
+    )
+    return Survey(answers, asked, plan, Knowledge(plan.wanted, macs, interest))
+
+
+def keep_neighbours(
+    kernel: Kernel,
+    wanted: Iterable[NeighbourKey],
+    neighbours: Mapping[NeighbourKey, Neighbour],
+) -> tuple[NeighbourKey, ...]:
+    """Have the wanted neighbours kept resolved that are not yet; those asked for."""
+    missing = tuple(key for key in wanted if _needs_asking(neighbours.get(key)))
+    for key in missing:
+        kernel.keep_resolved(key)
+    return missing
+
+
+def limit_neighbours(
+    outers: Mapping[IPAddress, Outer | Unresolved], links: Mapping[int, Link]
+) -> tuple[dict[IPAddress, Outer | Unresolved], tuple[NeighbourKey, ...]]:
+    """The outer headers and the neighbours they need, LIMIT_NEXT_HOPS at most.
+
+    An endpoint that would need more is unresolved; the earlier ones keep theirs.
+    """
+    kept: dict[IPAddress, Outer | Unresolved] = {}
+    wanted: dict[NeighbourKey, None] = {}
+    for endpoint, outer in outers.items():
+        keys = () if isinstance(outer, Unresolved) else wanted_neighbours(outer, links)
+        added = [key for key in keys if key not in wanted]
+        if len(wanted) + len(added) > LIMIT_NEXT_HOPS:
+            kept[endpoint] = Unresolved(f"{endpoint} {_TOO_MANY}")
+            continue
+        kept[endpoint] = outer
+        wanted.update(dict.fromkeys(added))
+    return kept, tuple(wanted)
+
+
+def _needs_asking(neighbour: Neighbour | None) -> bool:
+    """Whether the kernel does not keep a neighbour resolved; one with a fixed MAC is left alone."""
+    return neighbour is None or not (neighbour.managed or neighbour.fixed)
+
+
+def _usable_mac(neighbour: Neighbour | None) -> bytes | None:
+    return neighbour.usable_mac if neighbour is not None else None
