@@ -1,0 +1,129 @@
+"""The relay as a process between real pipes and a real socket."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from headrace.bgp import relay as relay_module
+from tests.bgp.support import eventually
+from tests.bgp.test_relay import R1, VIP, announce_line, state_line
+
+KEEP_S = "0.3"
+
+
+@contextmanager
+def running_relay(path: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """A relay whose ExaBGP is this test."""
+    command = [sys.executable, "-I", "-S", relay_module.__file__, str(path), KEEP_S]
+    pipes = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipes, stdout=pipes, bufsize=0) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@contextmanager
+def listening(path: Path) -> Iterator[socket.socket]:
+    """A daemon's end, on which one relay has called."""
+    path.unlink(missing_ok=True)
+    with closing(socket.socket(socket.AF_UNIX)) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        listener.settimeout(10)
+        connection, _ = listener.accept()
+        connection.settimeout(10)
+        with closing(connection):
+            yield connection
+
+
+def write(pipe: IO[bytes] | None, data: bytes) -> None:
+    assert pipe is not None
+    pipe.write(data)
+
+
+def read_line(pipe: IO[bytes] | None) -> bytes:
+    assert pipe is not None
+    return pipe.readline()
+
+
+def test_it_finds_the_daemon_again_and_again_and_withdraws_when_it_stays_away(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "relay.sock"
+    with running_relay(path) as relay:
+        write(relay.stdin, state_line(R1, "up"))
+        with listening(path) as daemon:
+            first = json.loads(daemon.makefile().readline())
+            daemon.sendall(announce_line(1, VIP))
+            announced = read_line(relay.stdout)
+            write(relay.stdin, b"done\n")
+        with listening(path) as daemon:
+            second = json.loads(daemon.makefile().readline())
+        withdrawn = read_line(relay.stdout)
+
+    assert first["exabgp"] == os.getpid()
+    assert first["announcements"] == []
+    assert b" announce " in announced
+    assert second["announcements"] == [[VIP, None, []]]
+    assert b" withdraw " in withdrawn
+
+
+def test_it_ends_when_exabgp_closes_its_input(tmp_path: Path) -> None:
+    with running_relay(tmp_path / "relay.sock") as relay:
+        assert relay.stdin is not None
+        relay.stdin.close()
+
+        assert relay.wait(timeout=10) == 0
+
+
+def test_it_drops_a_daemon_that_talks_nonsense_and_calls_again(tmp_path: Path) -> None:
+    path = tmp_path / "relay.sock"
+    with running_relay(path):
+        with listening(path) as daemon:
+            daemon.sendall(b"nonsense\n")
+            eventually(lambda: not daemon.recv(4096))
+
+        with listening(path) as daemon:
+            assert b"hello" in daemon.recv(4096)
+
+
+def test_a_relay_started_again_by_the_same_exabgp_ends_it(tmp_path: Path) -> None:
+    path = tmp_path / "relay.sock"
+    with running_relay(path), listening(path):
+        pass
+
+    with running_relay(path) as second:
+        said = read_line(second.stdout)
+        assert second.stdin is not None
+        second.stdin.close()
+        ended = second.wait(timeout=10)
+
+    assert said == b"shutdown\n"
+    assert ended == 0
+
+
+@pytest.mark.parametrize("size", [100_000])
+def test_a_set_larger_than_a_pipe_passes(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "relay.sock"
+    prefixes = [f"20.{n >> 16}.{n >> 8 & 255}.{n & 255}/32" for n in range(size)]
+    heard: set[str] = set()
+    with running_relay(path) as relay:
+        write(relay.stdin, state_line(R1, "up"))
+        with listening(path) as daemon:
+            daemon.sendall(announce_line(1, *prefixes))
+            buffered = os.fdopen(os.dup(relay.stdout.fileno()), "rb") if relay.stdout else None
+            assert buffered is not None
+            with buffered:
+                while len(heard) < size:
+                    heard.update(buffered.readline().decode().partition(" nlri ")[2].split())
+
+    assert heard == set(prefixes)
