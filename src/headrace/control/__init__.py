@@ -1,0 +1,26 @@
+"""Decides: document + paths -> desired; desired - actual -> plan; applies it through ports.
+
+Imports no room that touches the world; `ports` says what it needs of them.
+"""
+
+from headrace.control.controller import Controller, World, restore
+from headrace.control.ports import Operator
+from headrace.control.views import (
+    EndpointView,
+    PeerView,
+    PortView,
+    ServiceView,
+    Status,
+)
+
+__all__ = [
+    "Controller",
+    "EndpointView",
+    "Operator",
+    "PeerView",
+    "PortView",
+    "ServiceView",
+    "Status",
+    "World",
+    "restore",
+]

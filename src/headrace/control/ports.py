@@ -1,0 +1,168 @@
+"""The ports through which control reaches the world, and what the outside may ask of control.
+
+Rooms beside and below implement these by shape alone; `daemon` puts the objects together.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+from headrace.control.views import Status
+from headrace.model import (
+    Announcement,
+    Bgp,
+    Count,
+    Document,
+    Explanation,
+    Flow,
+    Forwarding,
+    IPAddress,
+    Path,
+    Port,
+    Reach,
+    ServiceKey,
+    SessionState,
+    Tunnel,
+    Unresolved,
+    VerdictCount,
+)
+
+
+class Operator(Protocol):
+    """What an API may ask: the daemon's controller offers it."""
+
+    @property
+    def document(self) -> Document:
+        """The document in force."""
+        ...
+
+    @property
+    def revision(self) -> int:
+        """The number of the document in force; 0 before the first."""
+        ...
+
+    async def edit(self, change: Callable[[Document], Document], *, author: str) -> int:
+        """Change the document as one revision; its number, once the kernel has read it back.
+
+        `change` is pure. Raises ConfigError with every problem of the result; nothing is kept then.
+        A change that changes nothing makes no revision.
+        """
+        ...
+
+    def status(self) -> Status:
+        """The node as it stands."""
+        ...
+
+    def explain(self, flows: Iterable[Flow]) -> list[Explanation]:
+        """Where the data plane sends each flow, read from its maps."""
+        ...
+
+
+class Store(Protocol):
+    """Numbered revisions of the document's text."""
+
+    def latest(self) -> tuple[int, str] | None:
+        """The newest revision's number and text; None when there is none."""
+        ...
+
+    def append(self, text: str, *, author: str) -> int:
+        """Keep a text as the next revision, durable when this returns; its number."""
+        ...
+
+
+class Underlay(Protocol):
+    """The kernel's links, routes and neighbours."""
+
+    async def ports(self, names: Sequence[str] | None) -> list[Port]:
+        """The interfaces to attach to: those named, or all that can carry XDP.
+
+        Raises ConfigError naming an interface that is missing or cannot carry XDP.
+        """
+        ...
+
+    async def resolve(
+        self,
+        endpoints: Iterable[IPAddress],
+        tunnels: Mapping[IPAddress, Tunnel],
+        source: IPAddress | None,
+    ) -> dict[IPAddress, Path | Unresolved]:
+        """How each endpoint is reached now; asks the kernel to keep the neighbours resolved."""
+        ...
+
+
+class Dataplane(Protocol):
+    """The packet path in the kernel."""
+
+    def read(self) -> Forwarding:
+        """What the kernel forwards now."""
+        ...
+
+    def set_hash_keys(self, keys: Sequence[int]) -> None:
+        """Set the keys of the flow hash."""
+        ...
+
+    def put_endpoint(self, reach: Reach, path: Path | None) -> None:
+        """Add an endpoint, or give it another next hop; None: its packets are dropped, counted."""
+        ...
+
+    def put_pool(
+        self, name: str, reaches: Sequence[Reach], owners: Sequence[int], stamp: int
+    ) -> None:
+        """Write a pool's lookup table; `owners` has one index into `reaches` a slot."""
+        ...
+
+    def put_service(self, key: ServiceKey, pool: str) -> None:
+        """Serve a VIP, protocol and port from a pool."""
+        ...
+
+    def remove_service(self, key: ServiceKey) -> None:
+        """Serve it no longer."""
+        ...
+
+    def remove_pool(self, name: str) -> None:
+        """Forget a pool that no service names any more."""
+        ...
+
+    def remove_endpoint(self, reach: Reach) -> None:
+        """Forget an endpoint that no pool names any more."""
+        ...
+
+    def attach(self, ports: Sequence[Port]) -> None:
+        """Run on exactly these interfaces."""
+        ...
+
+    def modes(self) -> dict[str, str]:
+        """Each attached interface's XDP mode: native, generic, missing."""
+        ...
+
+    def explain(self, flows: Iterable[Flow]) -> list[Explanation]:
+        """Where each flow goes, read from the maps."""
+        ...
+
+    def verdict_counts(self) -> list[VerdictCount]:
+        """Packets by verdict since the program was first loaded."""
+        ...
+
+    def service_count(self, key: ServiceKey) -> Count:
+        """Packets that came for a service."""
+        ...
+
+    def endpoint_count(self, reach: Reach) -> Count:
+        """Packets sent to an endpoint, for all services together."""
+        ...
+
+
+class Speaker(Protocol):
+    """The BGP speaker."""
+
+    @property
+    def sessions(self) -> Mapping[IPAddress, tuple[SessionState, float]]:
+        """Each peer's state and the monotonic time it began."""
+        ...
+
+    async def configure(self, bgp: Bgp | None) -> None:
+        """Have these peers; sessions that stay the same are not touched."""
+        ...
+
+    async def announce(self, announcements: frozenset[Announcement]) -> None:
+        """Make this the whole set that peers hear; returns when the speaker has taken it."""
+        ...

@@ -1,0 +1,66 @@
+"""What the control room tells the outside: values that the APIs turn into JSON and text."""
+
+from dataclasses import dataclass
+
+from headrace.model import Count, IPAddress, IPNetwork, SessionState, VerdictCount
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointView:
+    """One endpoint of one service."""
+
+    address: IPAddress
+    weight: int
+    state: str  # what the operator asked for
+    share: float  # of the pool's slots, 0..1
+    path: str  # how it is reached, or why it is not
+    reachable: bool
+    sent: Count
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceView:
+    """One service as it stands."""
+
+    name: str
+    key: str
+    pool: str
+    forwarding: bool  # the data plane has it, read back
+    announced: bool  # the BGP peers were told
+    why_not: str  # what keeps it from forwarding or being announced; empty if nothing
+    received: Count
+    endpoints: tuple[EndpointView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PortView:
+    """One attached interface."""
+
+    name: str
+    mode: str  # native | generic | missing
+
+
+@dataclass(frozen=True, slots=True)
+class PeerView:
+    """One BGP peer."""
+
+    address: IPAddress
+    as_number: int
+    state: SessionState
+    since_s: float  # seconds in that state
+    announced: tuple[IPNetwork, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The whole node on one screen."""
+
+    node: str
+    version: str
+    revision: int
+    hash_seed_is_default: bool
+    ports: tuple[PortView, ...]
+    peers: tuple[PeerView, ...]
+    services: tuple[ServiceView, ...]
+    verdicts: tuple[VerdictCount, ...]
+    problems: tuple[str, ...]  # what is wrong and why, worst first
