@@ -1,0 +1,254 @@
+"""The native REST API, `/v1`."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from headrace import __version__
+from headrace.api import schemas
+from headrace.api.answers import PROBLEM_JSON, StaleError, author_of, read_body
+from headrace.api.edits import find_service, put_service, read_key, without_services
+from headrace.control.ports import Operator
+from headrace.control.views import ServiceView, Status
+from headrace.model import (
+    ConfigError,
+    Document,
+    Explanation,
+    Flow,
+    NotFoundError,
+    Problem,
+    Service,
+    dump_document,
+    parse_document,
+    parse_values,
+)
+from headrace.model.limits import LIMIT_DOCUMENT_BYTES
+from headrace.model.problems import problems_of, refusal
+
+_EXPLAIN_BATCH = 500  # flows between two turns of the event loop: some 10 ms
+_JSON = "application/json"
+
+_flows = TypeAdapter(list[schemas.FlowBody])
+_services = TypeAdapter(Sequence[ServiceView])
+_service = TypeAdapter(ServiceView)
+_status = TypeAdapter(Status)
+
+_FAILURES: dict[int | str, dict[str, Any]] = {
+    "4XX": {"description": "the request is refused", "content": {PROBLEM_JSON: {}}},
+    "5XX": {"description": "the node cannot do it", "content": {PROBLEM_JSON: {}}},
+}
+for _failure in _FAILURES.values():
+    _failure["content"][PROBLEM_JSON]["schema"] = {"$ref": "#/components/schemas/ProblemBody"}
+
+
+def build_native(operator: Operator) -> APIRouter:
+    """The routes of `/v1`."""
+    native = _Native(operator)
+    router = APIRouter(prefix="/v1", tags=["native"], responses=_FAILURES)
+
+    def route(method: str, path: str, answer: Callable[..., Any], **rest: Any) -> None:  # noqa: ANN401 - FastAPI's own
+        router.add_api_route(path, answer, methods=[method], **rest)
+
+    route("GET", "/document", native.get_document, response_model=Document)
+    route("PUT", "/document", native.put_document, **_edit(Document))
+    route("GET", "/services", native.get_services, response_model=list[schemas.ServiceBody])
+    service_path = "/services/{service:path}"
+    route("GET", service_path, native.get_service, response_model=schemas.ServiceBody)
+    route("PUT", service_path, native.put_service, **_edit(Service))
+    route("DELETE", service_path, native.delete_service, response_model=schemas.ChangeBody)
+    route("GET", "/status", native.get_status, response_model=schemas.StatusBody)
+    route(
+        "POST",
+        "/explain",
+        native.explain,
+        response_model=list[schemas.ExplanationBody],
+        openapi_extra=_body(schemas.ExplainBody),
+    )
+    route("GET", "/version", native.get_version, response_model=schemas.VersionBody)
+    route("GET", "/healthz", native.get_health, response_model=schemas.HealthBody)
+    return router
+
+
+def body_models() -> list[type[BaseModel]]:
+    """The models of bodies that are read by hand; the OpenAPI description lacks them otherwise."""
+    return [Document, Service, schemas.ExplainBody, schemas.ProblemBody]
+
+
+def _body(model: type[BaseModel]) -> dict[str, Any]:
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    return {"requestBody": {"required": True, "content": {_JSON: {"schema": schema}}}}
+
+
+def _edit(model: type[BaseModel]) -> dict[str, Any]:
+    """What the routes share that take a body and answer with a change."""
+    condition = {
+        "name": "If-Match",
+        "in": "header",
+        "required": False,
+        "description": "change only this revision, as the ETag names it",
+        "schema": {"type": "string"},
+    }
+    extra = _body(model) | {"parameters": [condition]}
+    return {"response_model": schemas.ChangeBody, "openapi_extra": extra}
+
+
+class _Native:
+    """Answers requests by asking the operator's port."""
+
+    def __init__(self, operator: Operator) -> None:
+        self._operator = operator
+
+    async def get_document(self) -> Response:
+        """The document in force; its ETag is the revision."""
+        return Response(
+            dump_document(self._operator.document),
+            media_type=_JSON,
+            headers=_etag(self._operator.revision),
+        )
+
+    async def put_document(self, request: Request) -> Response:
+        """Put a whole document (JSON or YAML) in force, or refuse it as a whole."""
+        document = parse_document(await read_body(request, LIMIT_DOCUMENT_BYTES))
+        return await self._edit(request, lambda _: document)
+
+    async def get_services(self) -> Response:
+        """Every service as it stands."""
+        return Response(_services.dump_json(self._operator.status().services), media_type=_JSON)
+
+    async def get_service(self, service: str) -> Response:
+        """One service as it stands, by its key or name."""
+        found = find_service(self._operator.document, service)
+        if found is not None:
+            for view in self._operator.status().services:
+                if view.key == str(found.key):
+                    return Response(_service.dump_json(view), media_type=_JSON)
+        raise NotFoundError(
+            f"there is no service {service}; GET /v1/services lists those there are"
+        )
+
+    async def put_service(self, request: Request, service: str) -> Response:
+        """Add or replace one service, by its key or name; again is the same as once."""
+        raw = parse_values(await read_body(request, LIMIT_DOCUMENT_BYTES))
+        return await self._edit(request, lambda document: put_service(document, service, raw))
+
+    async def delete_service(self, request: Request, service: str) -> Response:
+        """Remove one service, by its key or name: withdrawn first; again is the same as once."""
+
+        def change(document: Document) -> Document:
+            key = read_key(service)
+            found = find_service(document, service)
+            return without_services(document, [found.key] if found else [key] if key else [])
+
+        return await self._edit(request, change)
+
+    async def get_status(self) -> Response:
+        """The whole node: what forwards, what is announced, what is wrong and why."""
+        return Response(_status.dump_json(self._operator.status()), media_type=_JSON)
+
+    async def explain(self, request: Request) -> Response:
+        """Where the data plane sends each flow, in the order of the flows."""
+        body = _read_explain(await read_body(request, schemas.LIMIT_EXPLAIN_BYTES))
+        told: list[dict[str, Any]] = []
+        problems: list[Problem] = []
+        for start in range(0, len(body.flows), _EXPLAIN_BATCH):
+            try:
+                flows = _read_flows(body.flows[start : start + _EXPLAIN_BATCH], start)
+            except ConfigError as error:
+                problems += error.problems
+            else:
+                told += [_told(e, steps=body.steps) for e in self._operator.explain(flows)]
+            await asyncio.sleep(0)
+        if problems:
+            raise refusal(problems)
+        return JSONResponse(told)
+
+    async def get_version(self) -> Response:
+        """The program that answers."""
+        return JSONResponse({"name": "headrace", "version": __version__})
+
+    async def get_health(self) -> Response:
+        """Whether the daemon answers, nothing more; `/v1/status` tells what is wrong."""
+        return JSONResponse({"alive": True, "revision": self._operator.revision})
+
+    async def _edit(self, request: Request, change: Callable[[Document], Document]) -> Response:
+        """Apply a change if the document is still the one that the request was made for."""
+        condition = request.headers.get("if-match")
+        changed = False
+
+        def change_if_match(document: Document) -> Document:
+            nonlocal changed
+            self._check(condition)
+            result = change(document)
+            changed = result != document
+            return result
+
+        revision = await self._operator.edit(change_if_match, author=author_of(request, "rest"))
+        return JSONResponse({"revision": revision, "changed": changed}, headers=_etag(revision))
+
+    def _check(self, condition: str | None) -> None:
+        """RFC 9110, 13.1.1: a weak or unknown tag never matches."""
+        if condition is None or condition.strip() == "*":
+            return
+        current = f'"{self._operator.revision}"'
+        if current not in {tag.strip() for tag in condition.split(",")}:
+            raise StaleError(
+                f"the document is at revision {current}, not {condition}; read it again"
+            )
+
+
+def _etag(revision: int) -> dict[str, str]:
+    return {"ETag": f'"{revision}"'}
+
+
+def _read_explain(text: str) -> schemas.UnreadFlows:
+    try:
+        return schemas.UnreadFlows.model_validate(parse_values(text))
+    except ValidationError as error:
+        raise refusal(problems_of(error)) from error
+
+
+def _read_flows(raw: Sequence[object], start: int) -> list[Flow]:
+    """Some of a request's flows, which begin at an index."""
+    try:
+        return [body.value() for body in _flows.validate_python(raw)]
+    except ValidationError as error:
+        raise ConfigError(_shifted(problems_of(error), start)) from error
+
+
+def _shifted(problems: Sequence[Problem], start: int) -> list[Problem]:
+    """The problems of `[2].source` as those of `flows[502].source`."""
+    shifted = []
+    for problem in problems:
+        index, _, rest = problem.path.removeprefix("[").partition("]")
+        shifted.append(Problem(f"flows[{start + int(index)}]{rest}", problem.message))
+    return shifted
+
+
+def _told(explanation: Explanation, *, steps: bool) -> dict[str, Any]:
+    """An explanation as plain values; 10,000 of them are asked for at once."""
+    flow, path = explanation.flow, explanation.path
+    return {
+        "flow": {
+            "protocol": str(flow.protocol),
+            "source": str(flow.source),
+            "source_port": flow.source_port,
+            "destination": str(flow.destination),
+            "destination_port": flow.destination_port,
+        },
+        "verdict": explanation.verdict,
+        "service": _text(explanation.service),
+        "hash": explanation.hash32,
+        "slot": explanation.slot,
+        "endpoint": _text(explanation.endpoint),
+        "outer_source": _text(path.outer_source if path else None),
+        "outer_destination": _text(path.outer_destination if path else None),
+        "steps": explanation.steps if steps else (),
+    }
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)

@@ -1,0 +1,19 @@
+"""An API that answers on a unix socket, its operator a fake with a real document."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.api.fakes import Api, FakeOperator, running_api
+
+
+@pytest.fixture
+def operator() -> FakeOperator:
+    return FakeOperator()
+
+
+@pytest.fixture
+def api(tmp_path: Path, operator: FakeOperator) -> Iterator[Api]:
+    with running_api(tmp_path / "api.sock", operator) as running:
+        yield running

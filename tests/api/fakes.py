@@ -1,0 +1,204 @@
+"""An operator that keeps a real document and forwards nothing, and ways to reach its API."""
+
+import asyncio
+import http.client
+import json
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any
+
+from headrace.api import NOWHERE, build_app, serve
+from headrace.control.views import EndpointView, PeerView, PortView, ServiceView, Status
+from headrace.model import (
+    Count,
+    Document,
+    Explanation,
+    Flow,
+    NextHop,
+    Service,
+    SessionState,
+    VerdictCount,
+    check_document,
+)
+from headrace.model import Path as ReachPath
+
+
+@dataclass
+class FakeOperator:
+    """Keeps revisions as the controller does; the data plane behind it is made up."""
+
+    document: Document = field(default_factory=Document)
+    revision: int = 0
+    authors: list[str] = field(default_factory=list)
+    failure: Exception | None = None
+    unreachable: set[str] = field(default_factory=set)
+
+    async def edit(self, change: Callable[[Document], Document], *, author: str) -> int:
+        """Change the document as one revision."""
+        await asyncio.sleep(0)
+        document = change(self.document)
+        if self.failure is not None:
+            raise self.failure
+        if document != self.document:
+            check_document(document)
+            self.document = document
+            self.revision += 1
+            self.authors.append(author)
+        return self.revision
+
+    def status(self) -> Status:
+        """The node, with every service forwarding and announced if it is to be."""
+        services = tuple(self._service(each) for each in self.document.services)
+        prefixes = tuple(
+            sorted({IPv4Network(int(s.vip)) for s in self.document.services if s.announce})
+        )
+        peer = PeerView(IPv4Address("11.11.11.254"), 65001, SessionState.UP, 93784.5, prefixes)
+        return Status(
+            node="llb1",
+            version="0.0",
+            revision=self.revision,
+            hash_seed_is_default=self.document.cluster.hash_seed == 0,
+            ports=(PortView("eth0", "native"),),
+            peers=(peer,),
+            services=services,
+            verdicts=(
+                VerdictCount("SENT", "send", "encapsulated and sent", Count(7, 700)),
+                VerdictCount("DROP_SHORT", "drop", "too short", Count(0, 0)),
+            ),
+            problems=tuple(f"endpoint {address} cannot be reached" for address in self.unreachable),
+        )
+
+    def explain(self, flows: Iterable[Flow]) -> list[Explanation]:
+        """A choice that depends on nothing but the flow and the document."""
+        return [self._explain(flow) for flow in flows]
+
+    def _service(self, service: Service) -> ServiceView:
+        pool = self.document.pool_of(service)
+        endpoints = tuple(
+            EndpointView(
+                address=each.address,
+                weight=each.weight,
+                state=each.state,
+                share=1 / len(pool.endpoints),
+                path="ipip 31.31.31.254 > 31.31.31.1 by 02:00:00:00:00:01",
+                reachable=str(each.address) not in self.unreachable,
+                sent=Count(3, 300),
+            )
+            for each in pool.endpoints
+        )
+        return ServiceView(
+            name=service.name or "",
+            key=str(service.key),
+            pool=service.pool_name,
+            forwarding=True,
+            announced=service.announce,
+            why_not="",
+            received=Count(9, 900),
+            endpoints=endpoints,
+        )
+
+    def _explain(self, flow: Flow) -> Explanation:
+        for service in self.document.services:
+            key = service.key
+            if (key.vip, key.protocol, key.port) == (
+                flow.destination,
+                flow.protocol,
+                flow.destination_port,
+            ):
+                pool = self.document.pool_of(service)
+                slot = int(flow.source) ^ flow.source_port
+                chosen = sorted(each.address for each in pool.endpoints)[slot % len(pool.endpoints)]
+                hop = NextHop(7, b"\x02" * 6, b"\x04" * 6)
+                path = ReachPath(IPv4Address("31.31.31.254"), chosen, hop, 9000)
+                steps = ("the service takes it", f"slot {slot}")
+                return Explanation(flow, "SENT", key, slot, slot, chosen, path, steps)
+        return Explanation(flow, "PASS_NO_SERVICE", steps=("no service listens there",))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One HTTP answer."""
+
+    status: int
+    headers: dict[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+
+class UnixHttp(http.client.HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=20)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(20)
+        self.sock.connect(str(self._path))
+
+
+class Api:
+    """Asks an API over its unix socket, a connection a request."""
+
+    def __init__(self, path: Path, operator: FakeOperator) -> None:
+        self.path = path
+        self.operator = operator
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
+        """Send a body as it is, or plain values as JSON."""
+        data = body if body is None or isinstance(body, str | bytes) else json.dumps(body)
+        connection = UnixHttp(self.path)
+        try:
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, path, data, {"Content-Type": "application/json"} | named)
+            answer = connection.getresponse()
+            text = answer.read().decode()
+            return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, text)
+        finally:
+            connection.close()
+
+
+@asynccontextmanager
+async def serving(app: Any, path: Path, listen: str = NOWHERE) -> AsyncIterator[None]:
+    """An application that answers while the block runs."""
+    ready = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(serve(app, path, listen, ready=ready.set))
+        await ready.wait()
+        try:
+            yield
+        finally:
+            task.cancel()
+
+
+@contextmanager
+def running_api(path: Path, operator: FakeOperator) -> Iterator[Api]:
+    """The API of an operator, in a thread with an event loop of its own."""
+    started = threading.Event()
+    stop: list[Callable[[], object]] = []
+
+    async def main() -> None:
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        stop.append(lambda: loop.call_soon_threadsafe(stopping.set))
+        async with serving(build_app(operator), path):
+            started.set()
+            await stopping.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(main()))
+    thread.start()
+    assert started.wait(20)
+    try:
+        yield Api(path, operator)
+    finally:
+        stop[0]()
+        thread.join(20)
