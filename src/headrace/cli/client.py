@@ -1,0 +1,96 @@
+"""Talks to a daemon over its unix socket or TCP with nothing but the standard library."""
+
+import json
+import socket
+from http.client import HTTPConnection, HTTPException
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+RUNTIME_ROOT = "/run/headrace"
+
+
+class Failure(Exception):  # noqa: N818 - it is what the user reads, not an error of ours
+    """A command that could not do its work; the message says why and what to do."""
+
+
+class Client:
+    """One daemon's API."""
+
+    def __init__(self, *, server: str | None, instance: str, timeout_s: float) -> None:
+        self._server = server or f"unix:{RUNTIME_ROOT}/{instance}/api.sock"
+        self._timeout_s = timeout_s
+
+    def get(self, path: str) -> Any:  # noqa: ANN401 - whatever JSON holds
+        """What is at a path."""
+        return self._ask("GET", path)
+
+    def send(self, method: str, path: str, body: str | None = None) -> Any:  # noqa: ANN401 - JSON
+        """Change something, or ask something that needs a body; the answer."""
+        return self._ask(method, path, body)
+
+    def _ask(self, method: str, path: str, body: str | None = None) -> Any:  # noqa: ANN401 - JSON
+        data = None if body is None else body.encode()
+        headers = {"Content-Type": "application/json", "Connection": "close"}
+        connection = self._connection()
+        try:
+            connection.request(method, quote(path, safe="/?&=:[]%"), data, headers)
+            answer = connection.getresponse()
+            text = answer.read().decode(errors="replace")
+        except (OSError, HTTPException) as error:
+            raise Failure(self._unreachable(error)) from error
+        finally:
+            connection.close()
+        return _content(answer.status, text)
+
+    def _connection(self) -> HTTPConnection:
+        if self._server.startswith("unix:"):
+            return _UnixConnection(self._server.removeprefix("unix:"), self._timeout_s)
+        parts = urlsplit(self._server)
+        if parts.scheme != "http" or not parts.hostname:
+            raise Failure(f"--server {self._server}: write http://HOST:PORT or unix:PATH")
+        return HTTPConnection(parts.hostname, parts.port or 11_111, timeout=self._timeout_s)
+
+    def _unreachable(self, error: Exception) -> str:
+        if isinstance(error, TimeoutError):
+            return f"{self._server}: no answer within {self._timeout_s:g} s; raise --timeout"
+        remedy = "start it with `headrace run`, or name another by --instance or --server"
+        return f"no daemon answers at {self._server} ({error}); {remedy}"
+
+
+class _UnixConnection(HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path: str, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+        self._wait_s = timeout_s
+
+    def connect(self) -> None:
+        """Open the unix socket instead of a TCP connection."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self._wait_s)
+        self.sock.connect(self._path)
+
+
+def _content(status: int, text: str) -> Any:  # noqa: ANN401 - whatever JSON holds
+    """The answer's content; Failure with the server's own message when it is not a success."""
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise Failure(
+            f"the server answered {status} with what is not JSON: {text[:200]}"
+        ) from error
+    if 200 <= status < 300:
+        result = content.get("result", "Success") if isinstance(content, dict) else "Success"
+        if result == "Success":  # LoxiLB's API also fails with status 200
+            return content
+        raise Failure(str(result))
+    raise Failure(_message(status, content))
+
+
+def _message(status: int, content: Any) -> str:  # noqa: ANN401 - whatever JSON holds
+    if isinstance(content, dict):
+        for key in ("result", "detail", "message"):
+            if content.get(key):
+                return str(content[key])
+    return f"the server answered {status}"

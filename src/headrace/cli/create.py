@@ -1,0 +1,108 @@
+"""`headrace create`: the grammar of `loxicmd create`."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from headrace.cli.client import Client
+from headrace.cli.options import (
+    INSTANCE,
+    TIMEOUT_S,
+    InstanceOption,
+    ServerOption,
+    TimeoutOption,
+)
+from headrace.cli.rules import (
+    MODES,
+    RULES,
+    SECURITIES,
+    SELECTS,
+    read_choice,
+    read_endpoints,
+    read_list,
+    read_mappings,
+)
+
+app = typer.Typer(help="Create something on a running daemon.", no_args_is_help=True)
+
+_Listen = Annotated[list[str] | None, typer.Option(help="PORT:TARGET; repeat for more")]
+_Words = Annotated[list[str] | None, typer.Option(help="not for direct server return")]
+_Text = Annotated[str, typer.Option(help="not for direct server return")]
+_Flag = Annotated[bool, typer.Option(help="not for direct server return")]
+
+
+@app.callback()
+def _create() -> None:
+    """Create something on a running daemon."""
+
+
+@app.command("lb")
+def create_lb(
+    vip: Annotated[str, typer.Argument(metavar="IP", help="the address that clients use")],
+    *,
+    tcp: _Listen = None,
+    udp: _Listen = None,
+    sctp: _Listen = None,
+    icmp: _Flag = False,
+    endpoints: Annotated[
+        list[str] | None, typer.Option(help="IP:WEIGHT,...: who answers, and their shares")
+    ] = None,
+    select: Annotated[
+        str, typer.Option(help=f"one of {', '.join(SELECTS)}; DSR needs hash")
+    ] = "rr",
+    mode: Annotated[str, typer.Option(help="dsr; the others rewrite packets")] = "default",
+    bgp: Annotated[bool, typer.Option("--bgp", help="announce the VIP to the BGP peers")] = False,
+    name: Annotated[str, typer.Option(help="a label for people and metrics")] = "",
+    monitor: Annotated[bool, typer.Option("--monitor", help="check the endpoints")] = False,
+    inatimeout: Annotated[int, typer.Option(help="accepted; stable flows keep no state")] = 0,
+    attach: Annotated[bool, typer.Option("--attachEP", help="add these endpoints")] = False,
+    detach: Annotated[bool, typer.Option("--detachEP", help="remove these endpoints")] = False,
+    mark: Annotated[int, typer.Option(help="not for direct server return")] = 0,
+    secips: _Words = None,
+    sources: _Words = None,
+    security: _Text = "",
+    host: _Text = "",
+    ppv2en: _Flag = False,
+    egress: _Flag = False,
+    instance: InstanceOption = INSTANCE,
+    server: ServerOption = None,
+    timeout: TimeoutOption = TIMEOUT_S,
+) -> None:
+    """Create or replace a rule: a VIP, its ports, and the endpoints that answer.
+
+    create lb 20.20.20.1 --select=hash --tcp=8080:8080 --endpoints=56.56.56.1:1 --mode=dsr --bgp
+    """
+    rule: dict[str, Any] = {
+        "externalIP": vip,
+        "sel": read_choice(SELECTS, select, "--select"),
+        "mode": read_choice(MODES, mode, "--mode"),
+        "BGP": bgp,
+        "Monitor": monitor,
+        "inactiveTimeOut": inatimeout,
+        "block": mark,
+        "name": name,
+        "oper": 1 if attach else 2 if detach else 0,
+        "security": read_choice(SECURITIES, security, "--security"),
+        "host": host,
+        "proxyprotocolv2": ppv2en,
+        "egress": egress,
+    }
+    body = {
+        "serviceArguments": rule,
+        "endpoints": read_endpoints(endpoints or []),
+        "secondaryIPs": [{"secondaryIP": word} for word in read_list(secips or [])],
+        "allowedSources": [{"prefix": word} for word in read_list(sources or [])],
+    }
+    client = Client(server=server, instance=instance, timeout_s=timeout)
+    for mapping in read_mappings({"tcp": tcp, "udp": udp, "sctp": sctp}, icmp=icmp):
+        print(client.send("POST", RULES, json.dumps(_mapped(body, mapping)))["result"])
+
+
+def _mapped(body: dict[str, Any], mapping: dict[str, Any]) -> dict[str, Any]:
+    """The rule for one protocol and port."""
+    ports = dict(mapping)
+    target = ports.pop("target")
+    endpoints = [endpoint | {"targetPort": target} for endpoint in body["endpoints"]]
+    arguments = body["serviceArguments"] | ports
+    return {**body, "serviceArguments": arguments, "endpoints": endpoints}

@@ -1,0 +1,61 @@
+"""`headrace delete`: the grammar of `loxicmd delete`."""
+
+from typing import Annotated
+
+import typer
+
+from headrace.cli.client import Client, Failure
+from headrace.cli.options import (
+    INSTANCE,
+    TIMEOUT_S,
+    InstanceOption,
+    ServerOption,
+    TimeoutOption,
+)
+from headrace.cli.rules import RULES, read_list, read_ports
+
+app = typer.Typer(help="Delete something from a running daemon.", no_args_is_help=True)
+
+_Listen = Annotated[list[str] | None, typer.Option(help="PORT; repeat for more")]
+
+
+@app.callback()
+def _delete() -> None:
+    """Delete something from a running daemon."""
+
+
+@app.command("lb")
+def delete_lb(
+    vip: Annotated[
+        str | None, typer.Argument(metavar="IP", help="the address that clients use")
+    ] = None,
+    *,
+    tcp: _Listen = None,
+    udp: _Listen = None,
+    sctp: _Listen = None,
+    icmp: Annotated[bool, typer.Option("--icmp", help="the rule for ping")] = False,
+    bgp: Annotated[
+        bool, typer.Option("--bgp", help="accepted; the VIP is withdrawn in any case")
+    ] = False,
+    name: Annotated[str | None, typer.Option(help="every rule of this name")] = None,
+    mark: Annotated[int, typer.Option(help="the rule with this mark")] = 0,
+    host: Annotated[str, typer.Option(help="the rule for this host")] = "any",
+    instance: InstanceOption = INSTANCE,
+    server: ServerOption = None,
+    timeout: TimeoutOption = TIMEOUT_S,
+) -> None:
+    """Delete a rule: the VIP is withdrawn first, then no longer served."""
+    client = Client(server=server, instance=instance, timeout_s=timeout)
+    if name is not None:
+        print(client.send("DELETE", f"{RULES}/name/{name}")["result"])
+        return
+    listen = {"tcp": tcp or [], "udp": udp or [], "sctp": sctp or [], "icmp": ["0"] * icmp}
+    ports = [(protocol, word) for protocol, texts in listen.items() for word in read_list(texts)]
+    if vip is None or not ports:
+        raise Failure("say which rule, as 20.20.20.1 --tcp=8080, or --name NAME")
+    for protocol, word in ports:
+        port, port_max = read_ports(word)
+        path = f"hosturl/{host}/externalipaddress/{vip}/port/{port}/portmax/{port_max}"
+        query = f"?bgp={str(bgp).lower()}&block={mark}"
+        answer = client.send("DELETE", f"{RULES}/{path}/protocol/{protocol}{query}")
+        print(answer["result"])

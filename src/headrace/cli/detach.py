@@ -1,0 +1,25 @@
+"""`headrace detach`: remove what an instance left in the kernel."""
+
+from pathlib import Path
+
+import typer
+
+from headrace.cli.client import RUNTIME_ROOT, Failure
+from headrace.cli.options import INSTANCE, InstanceOption
+
+app = typer.Typer()
+
+
+@app.command()
+def detach(instance: InstanceOption = INSTANCE) -> None:
+    """Withdraw an instance's routes, then remove its programs and maps. Its daemon must be stopped.
+
+    Revisions of the document stay.
+    """
+    from headrace.daemon.app import detach as detach_instance
+    from headrace.model import LbError
+
+    try:
+        detach_instance(Path(RUNTIME_ROOT) / instance)
+    except LbError as error:
+        raise Failure(str(error)) from error

@@ -1,0 +1,64 @@
+"""`headrace`: the command line of a load balancer."""
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from headrace.cli.client import Failure
+
+_COMMANDS = (
+    "run",
+    "detach",
+    "create",
+    "get",
+    "delete",
+    "apply",
+    "status",
+    "explain",
+    "lab",
+    "version",
+)
+
+
+class _LazyGroup(TyperGroup):
+    """Imports a command's module only when that command is called or listed."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401, ARG002 - click's own
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401, ARG002 - click's own
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"headrace.cli.{cmd_name}")
+        command = typer.main.get_command(module.app)
+        command.name = cmd_name
+        return command
+
+
+app = typer.Typer(
+    cls=_LazyGroup,
+    help="Load balancer for anycast services with direct server return.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _headrace() -> None:
+    """Load balancer for anycast services with direct server return."""
+
+
+def main() -> None:
+    """Run the command; a failure is one message on stderr and exit code 1."""
+    try:
+        app()
+    except Failure as failure:
+        print(f"headrace: {failure}", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:  # `headrace get lb | head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

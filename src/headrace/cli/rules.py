@@ -1,0 +1,78 @@
+"""The grammar of `loxicmd` for load-balancer rules. Pure."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from headrace.cli.client import Failure
+
+SELECTS = {"rr": 0, "hash": 1, "priority": 2, "persist": 3, "lc": 4, "n2": 5, "n3": 6}
+MODES = {"default": 0, "onearm": 1, "fullnat": 2, "dsr": 3, "fullproxy": 4, "hostonearm": 5}
+SECURITIES = {"": 0, "https": 1, "tls": 1, "e2ehttps": 2, "e2etls": 2}
+
+RULES = "/netlox/v1/config/loadbalancer"
+
+
+def read_choice(choices: Mapping[str, int], text: str, option: str) -> int:
+    """The number of a named choice."""
+    if text not in choices:
+        names = ", ".join(name for name in choices if name)
+        raise Failure(f"{option} {text!r} is none of {names}")
+    return choices[text]
+
+
+def read_list(texts: Iterable[str]) -> list[str]:
+    """The words of an option that may be repeated and may hold several words at once."""
+    return [word.strip() for text in texts for word in text.split(",") if word.strip()]
+
+
+def read_endpoints(texts: Iterable[str]) -> list[dict[str, Any]]:
+    """`IP:WEIGHT,...`: endpoints without their port."""
+    return [_read_endpoint(word) for word in read_list(texts)]
+
+
+def read_ports(text: str) -> tuple[int, int]:
+    """`PORT` or `PORT-MAX`; the maximum is 0 for a single port."""
+    first, dash, last = text.partition("-")
+    try:
+        ports = (int(first), int(last) if dash else 0)
+    except ValueError as error:
+        raise Failure(f"{text!r} is not PORT or PORT-MAX") from error
+    if not all(0 <= port <= 65_535 for port in ports):
+        raise Failure(f"{text!r} has a port that is not in 0..65535")
+    return ports
+
+
+def read_mappings(
+    listen: Mapping[str, Iterable[str] | None], *, icmp: bool
+) -> list[dict[str, Any]]:
+    """What each `PORT[-MAX]:TARGET[-MAX]` of each protocol says of a rule."""
+    mappings = [
+        _read_mapping(protocol, word)
+        for protocol, texts in listen.items()
+        for word in read_list(texts or [])
+    ]
+    if icmp:
+        mappings.append({"protocol": "icmp", "port": 0, "portMax": 0, "target": 0})
+    if not mappings:
+        raise Failure("say what to listen on, as --tcp=8080:8080")
+    return mappings
+
+
+def _read_mapping(protocol: str, word: str) -> dict[str, Any]:
+    outside, colon, inside = word.partition(":")
+    if not colon:
+        raise Failure(f"--{protocol} {word!r} is not PORT:TARGET")
+    port, port_max = read_ports(outside)
+    target, _ = read_ports(inside)
+    return {"protocol": protocol, "port": port, "portMax": port_max, "target": target}
+
+
+def _read_endpoint(word: str) -> dict[str, Any]:
+    address, colon, weight = word.rpartition(":")
+    try:
+        number = int(weight)
+    except ValueError:
+        colon, number = "", 0
+    if not colon or not address:
+        raise Failure(f"--endpoints {word!r} is not IP:WEIGHT")
+    return {"endpointIP": address.removeprefix("[").removesuffix("]"), "weight": number}

@@ -1,0 +1,136 @@
+"""`headrace status`: what forwards, what is announced, what is wrong and why, on one screen."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from headrace.cli.client import Client
+from headrace.cli.options import (
+    INSTANCE,
+    TIMEOUT_S,
+    InstanceOption,
+    Output,
+    OutputOption,
+    ServerOption,
+    TimeoutOption,
+)
+from headrace.cli.output import show_values
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+app = typer.Typer()
+
+
+@app.command()
+def status(
+    output: OutputOption = Output.TABLE,
+    instance: InstanceOption = INSTANCE,
+    server: ServerOption = None,
+    timeout: TimeoutOption = TIMEOUT_S,
+) -> None:
+    """Show what forwards, what is announced, and what is wrong and why."""
+    client = Client(server=server, instance=instance, timeout_s=timeout)
+    node = client.get("/v1/status")
+    if output in {Output.JSON, Output.YAML}:
+        show_values(node, output)
+        return
+
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=False)
+    for part in _screen(node):
+        console.print(part)
+
+
+def _screen(node: dict[str, Any]) -> Iterator["RenderableType"]:
+    from rich.text import Text
+
+    lead = f"{node['node']}  headrace {node['version']}  revision {node['revision']}"
+    yield Text(lead, style="bold")
+    if node["hash_seed_is_default"]:
+        yield Text("cluster.hash_seed is the default: set a secret one, the same on every node")
+    yield _services(node["services"])
+    yield _endpoints(node["services"])
+    yield _peers(node["peers"])
+    yield _ports(node["ports"])
+    yield _verdicts(node["verdicts"])
+    for problem in node["problems"]:
+        yield Text(f"! {problem}", style="red")
+    if not node["problems"]:
+        yield Text("no problem is known", style="green")
+
+
+def _table(title: str, *headings: str) -> "Table":
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, title_style="bold")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
+
+
+def _services(services: list[dict[str, Any]]) -> "Table":
+    table = _table("Services", "service", "name", "forwards", "announced", "packets", "why not")
+    for service in services:
+        table.add_row(
+            service["key"],
+            service["name"],
+            _yes(service["forwarding"]),
+            _yes(service["announced"]),
+            f"{service['received']['packets']:,}",
+            service["why_not"],
+        )
+    return table
+
+
+def _endpoints(services: list[dict[str, Any]]) -> "Table":
+    table = _table("Endpoints", "endpoint", "service", "weight", "share", "state", "sent", "path")
+    for service in services:
+        for endpoint in service["endpoints"]:
+            table.add_row(
+                endpoint["address"],
+                service["key"],
+                str(endpoint["weight"]),
+                f"{endpoint['share']:.1%}",
+                endpoint["state"] if endpoint["reachable"] else "[red]unreachable[/red]",
+                f"{endpoint['sent']['packets']:,}",
+                endpoint["path"],
+            )
+    return table
+
+
+def _peers(peers: list[dict[str, Any]]) -> "Table":
+    table = _table("BGP peers", "peer", "AS", "session", "since", "announced")
+    for peer in peers:
+        table.add_row(
+            peer["address"],
+            str(peer["as_number"]),
+            peer["state"] if peer["state"] == "up" else f"[red]{peer['state']}[/red]",
+            f"{peer['since_s']:.0f} s",
+            ", ".join(peer["announced"]),
+        )
+    return table
+
+
+def _ports(ports: list[dict[str, Any]]) -> "Table":
+    table = _table("Interfaces", "interface", "XDP")
+    for port in ports:
+        table.add_row(port["name"], port["mode"])
+    return table
+
+
+def _verdicts(verdicts: list[dict[str, Any]]) -> "Table":
+    table = _table("Packets by verdict", "verdict", "action", "packets", "meaning")
+    for verdict in verdicts:
+        packets = verdict["count"]["packets"]
+        if packets:
+            table.add_row(verdict["name"], verdict["action"], f"{packets:,}", verdict["meaning"])
+    return table
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "[red]no[/red]"
