@@ -1,0 +1,180 @@
+"""The `headrace` daemon on a balancer node, and the command line that one has there."""
+
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+from headrace.lab.commands import run_command
+from headrace.lab.laboratory import Laboratory
+from headrace.lab.processes import ProcessId
+from headrace.lab.router import HOLD_TIME_S
+from headrace.lab.state import Cleanup
+from headrace.lab.topology import Node, Role, Topology
+from headrace.lab.waiting import poll
+from headrace.model.errors import UnavailableError
+from headrace.model.values import Flow
+
+_HASH_SEED = 0x4845_4144_5241_4345
+"""Any number will do, as long as all balancers of a cluster have the same."""
+
+
+class Balancer:
+    """One node's daemon: its own state folder, its own instance, its own pins."""
+
+    def __init__(self, lab: Laboratory, node: Node) -> None:
+        self._lab = lab
+        self.node = node
+        self._program = own_program("headrace")
+
+    @property
+    def instance(self) -> str:
+        """What sets this node's sockets and pins apart from all others on the machine."""
+        return f"{self._lab.name}-{self.node.name}"
+
+    @property
+    def _socket(self) -> Path:
+        """Where the daemon's API will be."""
+        return Path("/run/headrace") / self.instance / "api.sock"
+
+    @property
+    def leg(self) -> IPv4Address:
+        """The address that routers send to: the next hop of its announcements."""
+        if self.node.bgp is None:
+            raise UnavailableError(f"node {self.node.name} has no BGP in its topology")
+        return self.node.bgp.router_id
+
+    def start(self) -> ProcessId:
+        """Start the daemon for the first time, with the node's part of the document."""
+        document = self._lab.path / f"{self.node.name}.json"
+        text = json.dumps(
+            render_document(self._lab.topology, self.node, has_ipip=self._lab.has_ipip)
+        )
+        document.write_text(text)
+        variables = {"HEADRACE_INSTANCE": self.instance}
+        self._lab.set_environment(self.node.name, variables)
+        undo = (*self._program, "detach")
+        self._lab.on_removal(Cleanup(self.node.name, undo, variables))
+        return self._run("--document", str(document))
+
+    def restart(self) -> ProcessId:
+        """Start the daemon again: it knows its document from its state folder."""
+        return self._run()
+
+    async def wait_up(self, *, timeout_s: float) -> dict[str, Any]:
+        """Wait until the daemon answers and all its BGP sessions are up; its status."""
+        reason = "it has not been asked"
+
+        async def probe() -> dict[str, Any] | None:
+            nonlocal reason
+            if not self._socket.exists():  # asking would cost the daemon half a second to start
+                return None
+            try:
+                status = await self.status()
+            except UnavailableError as error:
+                reason = str(error)
+                return None
+            states = [peer["state"] for peer in status["peers"]]
+            reason = f"its sessions are {', '.join(states)}"
+            return status if all(state == "up" for state in states) else None
+
+        status = await poll(probe, timeout_s=timeout_s)
+        if status is None:
+            raise UnavailableError(f"after {timeout_s:g} s {self.node.name} is not up: {reason}")
+        return status
+
+    async def status(self) -> dict[str, Any]:
+        """What `headrace status` says."""
+        status: dict[str, Any] = json.loads(await self.headrace("status", "-o", "json"))
+        return status
+
+    async def sent_packets(self) -> int:
+        """How many packets the node has sent to endpoints so far."""
+        verdicts = (await self.status())["verdicts"]
+        return sum(entry["count"]["packets"] for entry in verdicts if entry["name"] == "sent")
+
+    async def create_rule(self, endpoints: Sequence[IPv4Address]) -> None:
+        """Make or replace the rule of the topology's service, as the seed does."""
+        await self.headrace(*rule_arguments(self._lab.topology, endpoints))
+
+    async def explain(self, flows: Sequence[Flow]) -> list[str | None]:
+        """The endpoint that the data plane chooses for each flow."""
+        lines = "".join(json.dumps(_flow_json(flow)) + "\n" for flow in flows)
+        arguments = ("explain", "--flows", "-", "-o", "json")
+        answer = json.loads(await self.headrace(*arguments, stdin=lines.encode()))
+        return [explanation["endpoint"] for explanation in answer]
+
+    async def headrace(self, *arguments: str, stdin: bytes = b"") -> bytes:
+        """Run the command line on the node; what it prints."""
+        argv = [*self._program, *arguments]
+        return await run_command(self._lab, self.node.name, argv, stdin=stdin)
+
+    def _run(self, *arguments: str) -> ProcessId:
+        state = self._lab.path / self.node.name
+        argv = [*self._program, "run", "--instance", self.instance, "--state", str(state)]
+        return self._lab.start(self.node.name, [*argv, *arguments], self.node.name)
+
+
+def rule_arguments(topology: Topology, endpoints: Sequence[IPv4Address]) -> list[str]:
+    """The seed's command after the program's name."""
+    weighted = ",".join(f"{address}:1" for address in endpoints)
+    ports = f"{topology.port}:{topology.port}"
+    rule = ["--select=hash", f"--tcp={ports}", f"--endpoints={weighted}", "--mode=dsr", "--bgp"]
+    return ["create", "lb", str(topology.vip), *rule]
+
+
+def render_document(topology: Topology, node: Node, *, has_ipip: bool) -> dict[str, Any]:
+    """What a balancer must know about itself before the first rule.
+
+    Where the kernel has `ipip` devices, the daemon finds them by the routes through them; where it
+    has none, the document says what they would be.
+    """
+    if node.bgp is None:
+        raise UnavailableError(f"node {node.name} has no BGP in its topology")
+    routers = {peer.name for peer in topology.with_role(Role.ROUTER)}
+    ends = topology.link_ends(node.name)
+    tunnels = () if has_ipip else topology.tunnels_of(node.name)
+    return {
+        "bgp": {
+            "as": node.bgp.as_number,
+            "router_id": str(node.bgp.router_id),
+            "peers": [
+                {"address": str(peer.address), "as": peer.as_number, "hold_time_s": HOLD_TIME_S}
+                for peer in node.bgp.peers
+            ],
+        },
+        "node": {
+            "name": node.name,
+            "interfaces": [end.device for end in ends if end.peer_node in routers],
+            "tunnels": [
+                {
+                    "endpoint": str(tunnel.endpoint),
+                    "local": str(tunnel.local),
+                    "remote": str(tunnel.remote),
+                }
+                for tunnel in tunnels
+            ],
+        },
+        "cluster": {"hash_seed": _HASH_SEED},
+    }
+
+
+def own_program(name: str) -> list[str]:
+    """How one of our two programs is called: as installed beside this Python, or by its module."""
+    if found := shutil.which(name, path=str(Path(sys.executable).parent)):
+        return [found]
+    module = {"headrace": "main", "tailrace": "tailrace"}[name]
+    return [sys.executable, "-c", f"from headrace.cli.{module} import main; main()"]
+
+
+def _flow_json(flow: Flow) -> dict[str, str | int]:
+    return {
+        "protocol": str(flow.protocol),
+        "source": str(flow.source),
+        "source_port": flow.source_port,
+        "destination": str(flow.destination),
+        "destination_port": flow.destination_port,
+    }
