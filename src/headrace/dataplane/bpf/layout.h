@@ -41,7 +41,7 @@ struct pool {
 /* What only the control plane reads of a pool. */
 struct pool_info {
 	__u8 name[LIMIT_NAME_BYTES + 1]; /* UTF-8, zero-terminated; empty: no pool */
-	__u64 stamp;	     /* what the table was built from */
+	__u64 stamp;	  /* what the table was built from */
 };
 
 /* 16 slots, one cache line. A slot is 14 bits of owner, 14 bits of anchor, flags; the anchor and
@@ -69,7 +69,7 @@ struct next_hop {
 	__u8 destination_mac[6]; /* flips, with the next two bytes */
 	__u8 source_mac[6];
 	__u32 ifindex; /* 0: the entry is free */
-	__u16 mtu;	   /* of the route, so the outer packet's limit */
+	__u16 mtu;    /* of the route, so the outer packet's limit */
 	__u16 flags;
 	__u32 zero;
 };

@@ -1,0 +1,69 @@
+# The way in: `make demo`, `make test`. Each goal sets the machine up first (setup/install) if it must.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+BIN := .venv/bin
+BPF := src/headrace/dataplane/bpf
+
+# The lab finds BIRD here: its package is unpacked, never installed.
+export PATH := $(CURDIR)/.tools/root/usr/sbin:$(PATH)
+
+.PHONY: help
+help: ## List the goals
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+.PHONY: demo
+demo: build ## Show the whole thing at work in network namespaces of its own
+	@$(BIN)/headrace lab demo
+
+.PHONY: setup
+setup: ## Install what is missing: packages, BIRD for the lab, .venv
+	@setup/install
+
+.PHONY: build
+build: setup ## Compile the BPF objects and the table kernel where they are stale
+	@$(BIN)/python hatch_build.py
+
+.PHONY: lint
+lint: build ## Check style, types, imports between rooms and the C (compiled with -Werror)
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/clang-format --dry-run -Werror $(BPF)/*.[ch] src/headrace/maglev/*.[ch]
+
+.PHONY: test
+test: lint ## Lint, then run every test; ARGS="-k name" runs some
+	@$(BIN)/pytest $(ARGS)
+
+.PHONY: ci
+ci: ## Do what CI does, in this checkout
+	@CI=true bash .ci/run
+
+.PHONY: format
+format: setup ## Format the Python and the C
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix-only --quiet
+	@$(BIN)/clang-format -i $(BPF)/*.[ch] src/headrace/maglev/*.[ch]
+
+.PHONY: wheel
+wheel: setup ## Build the wheel into dist/
+	@$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+	@ls dist
+
+.PHONY: lock
+lock: setup ## Pin the newest allowed Python packages in constraints.txt
+	@rm -rf .tools/lock
+	@$(BIN)/python -m venv .tools/lock
+	@.tools/lock/bin/pip install --quiet '.[dev]'
+	@.tools/lock/bin/pip freeze --exclude headrace > constraints.txt
+	@rm -rf .tools/lock
+
+.PHONY: clean
+clean: ## Remove what was built; .venv and .tools stay
+	@rm -rf dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf src/headrace/dataplane/objects/*.bpf.o src/headrace/maglev/_kernel.so
+	@find src tests setup -name __pycache__ -prune -exec rm -rf {} +
