@@ -41,7 +41,7 @@ struct pool {
 /* What only the control plane reads of a pool. */
 struct pool_info {
 	__u8 name[LIMIT_NAME_BYTES + 1]; /* UTF-8, zero-terminated; empty: no pool */
-	__u64 stamp;	  /* what the table was built from */
+	__u64 stamp;   /* what the table was built from */
 };
 
 /* 16 slots, one cache line. A slot is 14 bits of owner, 14 bits of anchor, flags; the anchor and

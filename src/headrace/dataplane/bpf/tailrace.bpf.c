@@ -26,8 +26,8 @@
 
 enum role {
 	ROLE_BALANCER = 1, /* an outer source we accept */
-	ROLE_OWN = 2,	   /* an outer destination that is this endpoint */
-	ROLE_VIP = 3,	   /* an inner destination that we serve */
+	ROLE_OWN = 2,    /* an outer destination that is this endpoint */
+	ROLE_VIP = 3,    /* an inner destination that we serve */
 };
 
 struct address_key {
