@@ -40,8 +40,10 @@ class Namespace:
         _run("bridge", "-n", self.name, *command.split())
 
     def sysctl(self, setting: str) -> None:
-        """Write a setting, such as net.ipv4.ip_forward=1."""
-        _run("ip", "netns", "exec", self.name, "sysctl", "-qw", setting)
+        """Write a setting, such as net.ipv4.ip_forward=1. A minimal Debian has no `sysctl`."""
+        name, _, value = setting.partition("=")
+        path = Path("/proc/sys", name.replace(".", "/"))
+        self.inside(lambda: path.write_text(value))
 
     def mac(self, device: str) -> bytes:
         """The MAC address of a device."""
