@@ -14,7 +14,8 @@ from headrace import __version__
 from tests.api.fakes import Api, FakeOperator
 from tests.cli.conftest import Headrace
 
-LIMIT_START_S = 0.150
+LIMIT_START = 15
+"""Starts of a bare interpreter, 10 ms each on a quiet machine: this one may be shared."""
 STARTS = 7
 NOT_ON_THE_WAY = ("pydantic", "fastapi", "uvicorn", "aiohttp", "httpx", "yaml", "rich", "pyroute2")
 
@@ -224,17 +225,21 @@ def test_get_imports_nothing_that_it_does_not_need(
     assert [name for name in NOT_ON_THE_WAY if name in done.stderr.split()] == []
 
 
-def test_get_starts_in_time(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HEADRACE_SERVER", f"unix:{api.path}")
+def processor_s(code: str, *arguments: str) -> float:
+    """The least processor time of several starts: other work on the machine must not count."""
     used = []
-
-    for _ in range(STARTS):  # processor time: other work on this machine must not count
+    for _ in range(STARTS):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert started("get", "lb").returncode == 0
+        assert started(*arguments, code=code).returncode == 0
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         used.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return min(used)
 
-    assert min(used) <= LIMIT_START_S
+
+def test_get_starts_in_time(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_SERVER", f"unix:{api.path}")
+
+    assert processor_s(PROGRAM, "get", "lb") <= LIMIT_START * processor_s("pass")
 
 
 def test_no_failure_shows_a_traceback() -> None:
