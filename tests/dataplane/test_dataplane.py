@@ -9,6 +9,7 @@ from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import Ether
 
 from headrace.dataplane import Dataplane, libbpf
+from headrace.dataplane.dataplane import _PROGRAM
 from headrace.model import Port, Protocol, Reach, ServiceKey
 
 from .rig import HOP_MAC, LOOPBACK, OWN_MAC, endpoints_of, path, reach, spread
@@ -67,6 +68,33 @@ def test_next_daemon_finds_everything_and_the_counters(plane: Dataplane, pins: P
     assert sum(successor.endpoint_count(each).packets for each in REACHES) == 100
     assert send(successor)[IP].dst.startswith("31.31.31.")
     successor.close()
+
+
+@pytest.mark.parametrize("lost", _PROGRAM.maps)
+def test_daemon_that_finds_a_map_missing_has_everything_written_again(
+    plane: Dataplane, pins: Path, lost: str
+) -> None:
+    serve(plane)
+    answers = {port: send(plane, port)[IP].dst for port in range(50)}
+    (pins / "maps" / lost).unlink()
+    plane.close()
+
+    successor = Dataplane(pins)
+
+    assert successor.read().pools.get("web") != 7, "what the map held is not taken for granted"
+    serve(successor)
+    assert {port: send(successor, port)[IP].dst for port in range(50)} == answers
+    assert successor.read().endpoints == {each: path(each) for each in REACHES}
+    successor.close()
+
+
+def test_pins_of_a_daemon_that_lives_on_are_left_alone(plane: Dataplane, pins: Path) -> None:
+    serve(plane)
+    before = {pin.name: pin.stat().st_ino for pin in (pins / "maps").iterdir()}
+
+    Dataplane(pins).close()
+
+    assert {pin.name: pin.stat().st_ino for pin in (pins / "maps").iterdir()} == before
 
 
 def test_removing_backward_leaves_nothing(plane: Dataplane) -> None:

@@ -53,6 +53,7 @@ _PROGRAM = Program(
     ),
 )
 _SLOT_LINES_AT_FIRST = 8 * lines_for(SLOT_COUNT_DEFAULT)
+_NO_STAMP = 0
 _MODES = {libbpf.XDP_ATTACHED_DRV: "native", libbpf.XDP_ATTACHED_SKB: "generic"}
 
 
@@ -82,7 +83,7 @@ class Dataplane:
                 for name, index in self._pool_index.items()
             },
             services={
-                encoding.key_of(key): names[value.pool]
+                encoding.key_of(key): names.get(value.pool, "")
                 for key, value in self._services.items()
                 if not encoding.is_vip_mark(key)
             },
@@ -101,7 +102,7 @@ class Dataplane:
             services={
                 encoding.key_of(key): pools[value.pool]
                 for key, value in self._services.items()
-                if not encoding.is_vip_mark(key)
+                if not encoding.is_vip_mark(key) and value.pool in pools
             },
             endpoints={
                 index: EndpointEntry(reach.endpoint, self._path_of(index))
@@ -170,8 +171,10 @@ class Dataplane:
         before = None if index is None else self._region_of(index)
         if index is None:
             index = self._pool_indexes.take()
+        # A daemon killed between these three leaves a pool that has to be written again.
+        self._pool_infos.values[index] = layout.PoolInfo(name.encode(), _NO_STAMP)
         self._pools.values[index].table = layout.Table(region.first_line, len(owners))
-        self._pool_infos.values[index] = layout.PoolInfo(name.encode(), stamp)
+        self._pool_infos.values[index].stamp = stamp
         self._pool_index[name] = index
         if before is not None:
             self._slots.retire(before, self._now())
@@ -215,9 +218,10 @@ class Dataplane:
         index = self._endpoint_index.pop(reach, None)
         if index is None:
             return
-        hop = self._endpoints.values[index].next_hop
-        self._endpoints.values[index] = layout.Endpoint()
-        self._release_hop(hop)
+        entry = self._endpoints.values[index]
+        # A packet may still be on its way through the rest of the entry; it never reads this.
+        entry.identity[:] = bytes(16)
+        self._release_hop(entry.next_hop)
         self._endpoint_indexes.give_back(index)
 
     # --- interfaces ----------------------------------------------------------------------------
@@ -282,6 +286,9 @@ class Dataplane:
         names = enumerate(self._pool_infos.values)
         self._pool_index = {info.name.decode(): index for index, info in names if info.name}
         counters = [v.counter for k, v in self._services.items() if not encoding.is_vip_mark(k)]
+        if not self._loader.is_complete:
+            for index in self._pool_index.values():
+                self._pool_infos.values[index].stamp = _NO_STAMP
         now = self._now
         self._endpoint_indexes = Indexes(
             "endpoints", LIMIT_ENDPOINTS_PER_NODE, self._endpoint_index.values(), now
@@ -294,7 +301,7 @@ class Dataplane:
 
     def _path_of(self, index: int) -> Path | None:
         entry = self._endpoints.values[index]
-        if not entry.next_hop:
+        if not self._next_hops.values[entry.next_hop].ifindex:  # entry 0 has none, ever
             return None
         return encoding.path_of(entry, self._next_hops.values[entry.next_hop])
 

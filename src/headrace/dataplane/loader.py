@@ -14,7 +14,13 @@ from pathlib import Path
 import structlog
 
 from headrace.dataplane import libbpf
-from headrace.dataplane.bpffs import ensure_bpffs, interface_of, pin_name, unmount_bpffs
+from headrace.dataplane.bpffs import (
+    ensure_bpffs,
+    interface_of,
+    pin_name,
+    replace_pin,
+    unmount_bpffs,
+)
 from headrace.model import KernelError, Port
 
 _OBJECTS = Path(__file__).parent / "objects"
@@ -43,6 +49,8 @@ class Loader:
         self._directory = directory
         self._program_fd = -1
         self.map_fds: dict[str, int] = {}
+        self.is_complete = False
+        """Whether every map was found as an earlier daemon left it."""
         ensure_bpffs(directory)
         for folder in ("maps", "links", "programs"):
             (directory / folder).mkdir(mode=0o700, exist_ok=True)
@@ -55,6 +63,7 @@ class Loader:
         """
         sizes = sizes or {}
         kept = self._pinned_maps(sizes)
+        self.is_complete = kept.keys() == set(self._program.maps)
         bpf_object = libbpf.BpfObject(self._program.object_path)
         try:
             for name in sizes.keys() - kept.keys():
@@ -74,7 +83,7 @@ class Loader:
     def commit(self) -> None:
         """Pin what was loaded and have the attached interfaces run it."""
         for name, fd in self.map_fds.items():
-            self._pin(fd, self._directory / "maps" / name)
+            self._pin_map(fd, self._directory / "maps" / name)
         self._pin(self._program_fd, self._directory / "programs" / self._program.name)
         for path in self._link_pins():
             self._update(path)
@@ -127,9 +136,22 @@ class Loader:
                 kept[name] = fd
         return kept
 
+    def _pin_map(self, fd: int, path: Path) -> None:
+        """Pin a map, unless it is the one that is pinned already."""
+        if path.exists():
+            pinned = libbpf.open_pin(path)
+            is_same = libbpf.map_info(pinned).id == libbpf.map_info(fd).id
+            os.close(pinned)
+            if is_same:
+                return
+        self._pin(fd, path)
+
     def _pin(self, fd: int, path: Path) -> None:
-        path.unlink(missing_ok=True)  # the running program holds its maps meanwhile
-        libbpf.pin(fd, path)
+        """Pin in the place of what was there; a daemon killed meanwhile leaves one or the other."""
+        temporary = path.with_name(f"{path.name}-new")
+        temporary.unlink(missing_ok=True)
+        libbpf.pin(fd, temporary)
+        replace_pin(temporary, path)
 
     def _link_pins(self) -> list[Path]:
         return sorted((self._directory / "links").iterdir())
