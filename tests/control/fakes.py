@@ -1,5 +1,6 @@
 """The world as control sees it, in memory. A fake fails on request: at its Nth call."""
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -7,6 +8,7 @@ from ipaddress import ip_address
 from headrace.model import (
     Announcement,
     Bgp,
+    ConfigError,
     Count,
     Explanation,
     Flow,
@@ -123,8 +125,12 @@ class FakeUnderlay:
     def __init__(self) -> None:
         self.unreachable: set[IPAddress] = set()
         self.outer: dict[IPAddress, IPAddress] = {}
+        self.missing: set[str] = set()
 
     async def ports(self, names: Sequence[str] | None) -> list[Port]:
+        for name in names or ():
+            if name in self.missing:
+                raise ConfigError.at("node.interfaces", f"{name} does not exist on this node")
         return [Port(name, index, (bytes(6),)) for index, name in enumerate(names or ["eth0"], 2)]
 
     async def resolve(
@@ -146,11 +152,14 @@ class FakeSpeaker:
         self._journal = journal
         self.sessions: dict[IPAddress, tuple[SessionState, float]] = {}
         self.announced: frozenset[Announcement] = frozenset()
+        self.configured: list[Bgp | None] = []
         self.broken = False
+        self.silent = False  # it does what it is told, and never says so
 
     async def configure(self, bgp: Bgp | None) -> None:
         if self.broken:
             raise UnavailableError("ExaBGP does not answer")
+        self.configured.append(bgp)
 
     async def announce(self, announcements: frozenset[Announcement]) -> None:
         if self.broken:
@@ -160,6 +169,8 @@ class FakeSpeaker:
         for new in announcements - self.announced:
             self._journal.note(f"announce {new.prefix}")
         self.announced = announcements
+        if self.silent:
+            await asyncio.Event().wait()
 
 
 class FakeStore:

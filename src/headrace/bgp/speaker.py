@@ -90,6 +90,7 @@ class ExabgpSpeaker:
         self._ended.set()
         self._stopped = False
         self._restart_s = 0.0
+        self._silent_since: float | None = None  # ExaBGP has been told a set and not answered
         self._configuring = asyncio.Lock()
 
     @property
@@ -136,15 +137,17 @@ class ExabgpSpeaker:
         """Make this the whole set that peers hear; returns when ExaBGP has acknowledged it.
 
         The set is kept and told to every peer whose session comes up. Raises UnavailableError when
-        there is no bgp section to announce by, or ExaBGP does not answer.
+        there is no bgp section to announce by, or ExaBGP does not answer. Who gives up earlier and
+        asks again gains nothing for an ExaBGP that is silent: its time is counted from the first.
         """
         encode_announcements(announcements)  # raises ConfigError before anything is kept
         self._desired = announcements
         try:
-            async with asyncio.timeout(ANNOUNCE_TIMEOUT_S):
+            async with asyncio.timeout(ANNOUNCE_TIMEOUT_S - self._silent_s()):
                 await self._begun.wait()
                 problems = await self._tell()
         except TimeoutError as error:
+            self._silent_since = None
             if self._process is not None:
                 self._process.kill()  # it may still announce what is no longer true
             raise UnavailableError(
@@ -216,6 +219,7 @@ class ExabgpSpeaker:
         finally:
             process.close()
             self._process = None
+            self._silent_since = None
             self._ended.set()
         self._lose_sessions("ExaBGP ended")
         if not self._stopped and self._bgp is not None:
@@ -254,7 +258,7 @@ class ExabgpSpeaker:
         """Withdraw, then end ExaBGP; bounded, and by force at last. What is desired stays so."""
         if self._process is None:
             return
-        if self._link is not None:
+        if self._link is not None and self._silent_since is None:
             with contextlib.suppress(TimeoutError, LinkLostError):
                 async with asyncio.timeout(STOP_TIMEOUT_S):
                     await self._link.announce(frozenset())
@@ -368,8 +372,20 @@ class ExabgpSpeaker:
             await self._linked.wait()
             if self._link is not None:
                 with contextlib.suppress(LinkLostError):
-                    return await self._link.announce(self._desired or frozenset())
+                    return await self._tell_over(self._link)
             await asyncio.sleep(0)
+
+    async def _tell_over(self, link: RelayLink) -> list[str]:
+        """Tell the newest set; what is refused. Who waits may give up, the silence lasts."""
+        if self._silent_since is None:
+            self._silent_since = time.monotonic()
+        problems = await link.announce(self._desired or frozenset())
+        self._silent_since = None
+        return problems
+
+    def _silent_s(self) -> float:
+        """For how long ExaBGP has left a set unanswered."""
+        return 0.0 if self._silent_since is None else time.monotonic() - self._silent_since
 
     # The sessions
 

@@ -1,13 +1,16 @@
 """The reconciler: document -> desired -> plan -> apply -> read back, whenever something changes."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from ipaddress import ip_network
 
 import structlog
 
 from headrace.control.apply import apply_step
 from headrace.control.desired import Desired, Paths, build_desired
+from headrace.control.holding import hold_back
 from headrace.control.plan import plan_forwarding
 from headrace.control.ports import Dataplane, Speaker, Store, Underlay
 from headrace.control.status import NodeState, build_status
@@ -15,10 +18,14 @@ from headrace.control.views import Status
 from headrace.maglev import Table
 from headrace.model import (
     Announcement,
+    Bgp,
+    ConfigError,
     Document,
     Explanation,
     Flow,
+    IPNetwork,
     LbError,
+    Port,
     Tunnel,
     UnavailableError,
     check_document,
@@ -28,6 +35,10 @@ from headrace.model import (
 
 WITHDRAW_WAIT_S = 0.2
 """From a withdrawal until routers have acted on it: 4 ms (BIRD) to 73 ms (FRR) were measured."""
+
+SPEAKER_TIMEOUT_S = 3.0
+"""For the speaker to take a set; it is asked again. Edits wait as long: a set takes 1 ms a prefix
+and peer, and a speaker that starts takes half a second."""
 
 RETRY_S = 2.0
 """After a reconciliation that failed: long enough not to spin, short enough for an operator."""
@@ -53,9 +64,13 @@ class Controller:
         self._document = document
         self._revision = revision
         self._announced: frozenset[Announcement] = frozenset()
+        # What peers may know of: an earlier daemon may have announced whatever it forwarded.
+        self._heard = frozenset(ip_network(key.vip) for key in world.dataplane.read().services)
+        self._configured: Bgp | None = None
+        self._ending = False
         self._paths: Paths = {}
         self._tables: Mapping[str, Table] = {}
-        self._problem = ""
+        self._problems: list[str] = []
         self._changed = asyncio.Event()
         self._lock = asyncio.Lock()
 
@@ -80,37 +95,48 @@ class Controller:
             await self._changed.wait()
             self._changed.clear()
             async with self._lock:
-                settled = await self._try_reconcile()
-            if not settled:
+                await self._try_reconcile()
+            if self._problems:
                 await self._wait_for_change(RETRY_S)
 
     async def edit(self, change: Callable[[Document], Document], *, author: str) -> int:
         """Change the document as one revision; its number, once the kernel has read it back.
 
-        Raises ConfigError with every problem of the result; nothing is kept then.
+        Raises ConfigError with every problem of the result; nothing is kept then. Raises what is in
+        the way of a revision that is kept; `run` tries again until it is in force.
         """
         async with self._lock:
+            if self._ending:
+                raise UnavailableError("this daemon is stopping; ask again once it is back")
             document = change(self._document)
             if document == self._document:
                 return self._revision
             check_document(document)
+            text = dump_document(document)
             try:
                 await self._desire(document)  # only to see whether it can be built
+                revision = await asyncio.to_thread(self._world.store.append, text, author=author)
             except LbError:
                 self.wake()  # the underlay was asked about endpoints that will not be
                 raise
-            text = dump_document(document)
-            self._revision = await asyncio.to_thread(self._world.store.append, text, author=author)
-            self._document = document
+            self._document, self._revision = document, revision
             _log.info("document_changed", revision=self._revision, author=author)
-            await self._reconcile()
+            failure = await self._try_reconcile()
+            if self._problems:
+                self.wake()
+            if failure is not None:
+                raise failure
             return self._revision
 
     async def withdraw_all(self) -> None:
-        """Have no VIP announced, and wait until routers have acted on it."""
-        async with self._lock:
+        """Have no VIP announced, and none from now on; wait until routers have acted on it.
+
+        Raises UnavailableError when the speaker does not do it in SPEAKER_TIMEOUT_S.
+        """
+        self._ending = True
+        async with _within(SPEAKER_TIMEOUT_S), self._lock:
             await self._announce(frozenset())
-            await asyncio.sleep(WITHDRAW_WAIT_S)
+        await asyncio.sleep(WITHDRAW_WAIT_S)
 
     def status(self) -> Status:
         """The node as it stands."""
@@ -120,7 +146,7 @@ class Controller:
                 revision=self._revision,
                 paths=self._paths,
                 announced=self._announced,
-                problem=self._problem,
+                problem="; ".join(self._problems),
             ),
             self._world.dataplane,
             self._world.speaker.sessions,
@@ -137,15 +163,20 @@ class Controller:
         except TimeoutError:
             self.wake()
 
-    async def _try_reconcile(self) -> bool:
+    async def _try_reconcile(self) -> LbError | None:
+        """Reconcile; what stopped it, if anything. All that is in the way is kept to be shown."""
+        before, self._problems = self._problems, []
+        failure = None
         try:
             await self._reconcile()
         except LbError as error:
-            if str(error) != self._problem:
-                _log.warning("reconcile_failed", error=str(error))
-            self._problem = str(error)
-            return False
-        return not self._problem
+            failure = error
+            self._problems.append(str(error))
+        if self._problems and self._problems != before:
+            _log.warning("reconcile_failed", problems=self._problems)
+        elif before and not self._problems:
+            _log.info("reconcile_recovered")
+        return failure
 
     async def _desire(self, document: Document) -> tuple[Desired, Paths]:
         node = document.node
@@ -160,46 +191,111 @@ class Controller:
         return desired, paths
 
     async def _reconcile(self) -> None:
-        """Bring the world to what the document says."""
-        dataplane = self._world.dataplane
+        """Bring the world to what the document says.
+
+        What is wrong with interfaces or the speaker is noted and stops nothing else: whatever it
+        is, VIPs must be withdrawn, dead endpoints left and other changes made.
+        """
         document = self._document
-        dataplane.attach(await self._world.underlay.ports(document.node.interfaces))
+        await self._note(self._attach(document.node.interfaces))
         desired, self._paths = await self._desire(document)
         self._tables = desired.tables
-        await self._withdraw(desired.announcements)
-        steps = plan_forwarding(desired, dataplane.read())
-        for step in steps:
+        wanted = desired.announcements if self._is_attached() else frozenset()
+        await self._note(self._withdraw(wanted))
+        self._forward(desired, self._heard_besides(wanted))
+        await self._note(self._configure(document.bgp))
+        await self._note(self._announce(wanted))
+
+    async def _note(self, work: Awaitable[None]) -> None:
+        """Do what nothing else depends on; its failure becomes a problem of the node."""
+        try:
+            await work
+        except LbError as error:
+            if str(error) not in self._problems:
+                self._problems.append(str(error))
+
+    async def _attach(self, names: Sequence[str] | None) -> None:
+        """Run on the interfaces that there are. Raises the problem with the others."""
+        problem: ConfigError | None = None
+        try:
+            ports = await self._world.underlay.ports(names)
+        except ConfigError as error:
+            if names is None:
+                raise
+            ports, problem = await self._existing(names), error
+        self._world.dataplane.attach(ports)
+        if problem is not None:
+            raise problem
+
+    async def _existing(self, names: Sequence[str]) -> list[Port]:
+        """Those of the named interfaces that can be attached to."""
+        ports = []
+        for name in dict.fromkeys(names):
+            with suppress(ConfigError):
+                ports += await self._world.underlay.ports([name])
+        return ports
+
+    def _is_attached(self) -> bool:
+        """Whether VIP packets can come in at all."""
+        return any(mode != "missing" for mode in self._world.dataplane.modes().values())
+
+    def _forward(self, desired: Desired, heard: frozenset[IPNetwork]) -> None:
+        """Have the kernel forward as desired, save what these prefixes still stand on."""
+        dataplane = self._world.dataplane
+        actual = dataplane.read()
+        split = hold_back(plan_forwarding(desired, actual), actual, heard)
+        for step in split.free:
             apply_step(step, dataplane)
-        left = plan_forwarding(desired, dataplane.read())
+        actual = dataplane.read()
+        left = hold_back(plan_forwarding(desired, actual), actual, heard).free
         if left:
             raise UnavailableError(f"the kernel did not take {len(left)} steps, first {left[0]}")
-        if steps:
-            _log.info("forwarding_changed", steps=len(steps), revision=self._revision)
-        self._problem = await self._try_announce(document, desired.announcements)
+        if split.free:
+            _log.info("forwarding_changed", steps=len(split.free), revision=self._revision)
+
+    def _heard_besides(self, wanted: frozenset[Announcement]) -> frozenset[IPNetwork]:
+        """What peers may have heard of that they should not."""
+        return self._heard - {announcement.prefix for announcement in wanted}
 
     async def _withdraw(self, wanted: frozenset[Announcement]) -> None:
         """Withdraw what is not wanted any more, before anything it needs is taken away."""
-        if self._announced <= wanted:
+        gone = self._heard_besides(wanted)
+        if not gone:
             return
-        await self._announce(self._announced & wanted)
+        kept = self._heard - gone
+        await self._announce(frozenset(each for each in wanted if each.prefix in kept))
         await asyncio.sleep(WITHDRAW_WAIT_S)
 
-    async def _try_announce(self, document: Document, wanted: frozenset[Announcement]) -> str:
-        """Announce; what is in the way, or nothing. A speaker's trouble stops no forwarding."""
-        try:
-            await self._world.speaker.configure(document.bgp)
-            await self._announce(wanted)
-        except LbError as error:
-            return str(error)
-        return ""
+    async def _configure(self, bgp: Bgp | None) -> None:
+        """Have the speaker know the peers; one that has taken them is not asked again."""
+        if bgp != self._configured:
+            await self._world.speaker.configure(bgp)
+            self._configured = bgp
 
     async def _announce(self, wanted: frozenset[Announcement]) -> None:
-        if self._document.bgp is not None or self._announced:
-            await self._world.speaker.announce(wanted)
+        """Make this the whole set that peers hear; nothing once the daemon is ending."""
+        if self._ending:
+            wanted = frozenset()
+        prefixes = frozenset(announcement.prefix for announcement in wanted)
+        if self._document.bgp is not None or self._heard:
+            self._heard |= prefixes
+            async with _within(SPEAKER_TIMEOUT_S):
+                await self._world.speaker.announce(wanted)
         if wanted != self._announced:
-            prefixes = sorted(str(announcement.prefix) for announcement in wanted)
-            _log.info("announced", prefixes=prefixes)
-        self._announced = wanted
+            _log.info("announced", prefixes=sorted(map(str, prefixes)))
+        self._announced, self._heard = wanted, prefixes
+
+
+@asynccontextmanager
+async def _within(limit_s: float) -> AsyncIterator[None]:
+    """Wait for the speaker no longer than this. Raises UnavailableError."""
+    try:
+        async with asyncio.timeout(limit_s):
+            yield
+    except TimeoutError as error:
+        raise UnavailableError(
+            f"the BGP speaker has not answered within {limit_s:g} s; its log says why"
+        ) from error
 
 
 def restore(store: Store, initial: Document | None) -> tuple[Document, int]:

@@ -115,12 +115,20 @@ class _Tasks:
             tasks = [group.create_task(job) for job in jobs]
             _log.info("started", instance=settings.instance, revision=self._controller.revision)
             await stopping.wait()
+            _log.info("stopping", instance=settings.instance)
             tasks.pop().cancel()  # the controller changes nothing from here on
-            await self._controller.withdraw_all()
-            await self._speaker.stop()
+            await self._end_announcing()
             for task in tasks:
                 task.cancel()
         _log.info("stopped", instance=settings.instance)
+
+    async def _end_announcing(self) -> None:
+        """Withdraw, then end the speaker, which ends its sessions even when it is silent."""
+        try:
+            await self._controller.withdraw_all()
+        except LbError as error:
+            _log.warning("not_withdrawn", error=str(error))
+        await self._speaker.stop()
 
 
 def _read_document(settings: Settings) -> Document | None:

@@ -206,7 +206,8 @@ class Node(_Section):
         None,
         min_length=1,
         max_length=LIMIT_PORTS,
-        description="interfaces that VIP packets arrive on; all that can carry XDP if absent",
+        description="interfaces that VIP packets arrive on, used as soon as they exist; "
+        "all that can carry XDP if absent",
     )
     source: Address | None = Field(
         None, description="outer source address where neither a tunnel nor a route gives one"

@@ -1,0 +1,145 @@
+"""The daemon as an operator has it: started, killed, stopped and detached in a namespace."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import pytest
+
+from tests.bgp.support import eventually
+from tests.daemon.node import BGP, DOCUMENT, PREFIX, Node
+from tests.daemon.router import Heard
+
+pytestmark = [pytest.mark.bpf, pytest.mark.netns]
+
+WITH_BGP = DOCUMENT | {"bgp": BGP}
+PACKETS = 50
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    with ExitStack() as stack:
+        yield Node(stack, tmp_path)
+
+
+def test_a_second_daemon_is_refused_and_told_who_runs(node: Node) -> None:
+    first = node.start_up()
+
+    second = node.start()
+    code = second.wait()
+
+    assert code == 1
+    assert f"is run by process {first.pid} already" in second.said
+    assert first.end() == 0
+
+
+def test_a_killed_daemon_leaves_a_data_plane_that_its_successor_takes_over(node: Node) -> None:
+    daemon = node.start_up()
+    node.send_packets(PACKETS)
+    eventually(lambda: node.sent_packets() >= PACKETS)
+    sent, pins, explained = node.sent_packets(), node.pins(), node.explained()
+
+    daemon.kill()
+    has_xdp_meanwhile, pins_meanwhile = node.runs_xdp(), node.pins()
+    node.send_packets(PACKETS)
+    node.start_up()
+
+    assert has_xdp_meanwhile
+    assert pins_meanwhile == pins
+    assert node.sent_packets() == sent + PACKETS
+    assert (node.runs_xdp(), node.pins()) == (True, pins)
+    assert node.explained() == explained
+    assert len(set(explained)) == 3
+
+
+def test_a_daemon_withdraws_before_it_ends_its_sessions(node: Node) -> None:
+    prefixes = (IPv4Network(PREFIX),)
+    with node.router() as router:
+        daemon = node.start_up(WITH_BGP)
+        eventually(lambda: router.hears("announce", PREFIX))
+
+        code = daemon.end()
+        eventually(lambda: Heard("end") in router.heard)
+
+    assert code == 0
+    assert router.heard[:2] == [Heard("announce", prefixes), Heard("withdraw", prefixes)]
+    assert Heard("announce", prefixes) not in router.heard[2:]
+    assert node.processes() == []
+    assert node.runs_xdp()
+
+
+def test_a_daemon_ends_in_order_although_its_speaker_is_silent(node: Node) -> None:
+    with node.router() as router:
+        daemon = node.start_up(WITH_BGP)
+        eventually(lambda: router.hears("announce", PREFIX))
+        os.kill(node.exabgp_pid(), signal.SIGSTOP)
+
+        code = daemon.end()
+        eventually(lambda: Heard("end") in router.heard)
+
+    assert code == 0
+    assert "not_withdrawn" in daemon.said
+    eventually(lambda: node.processes() == [])
+    assert node.runs_xdp()
+
+
+def test_an_error_in_a_task_ends_the_daemon_with_one_clear_line(node: Node) -> None:
+    with node.taken_port() as port:
+        daemon = node.start(listen=f"127.0.0.1:{port}")
+        code = daemon.wait()
+
+    lines = [line for line in daemon.said.splitlines() if not line.startswith("{")]
+    assert code == 1
+    assert len(lines) == 1
+    assert lines[0].startswith(f"headrace: listen 127.0.0.1:{port}: Address already in use; ")
+
+
+def test_a_running_instance_is_not_detached(node: Node) -> None:
+    daemon = node.start_up()
+
+    refused = node.headrace("detach")
+
+    assert refused.returncode == 1
+    assert f"is run by process {daemon.pid} already" in refused.stderr
+    assert node.runs_xdp()
+
+
+def test_detach_leaves_nothing_of_a_stopped_daemon(node: Node) -> None:
+    assert node.start_up().end() == 0
+    ran_on = node.runs_xdp()
+
+    detached = node.headrace("detach")
+
+    assert ran_on
+    assert detached.returncode == 0, detached.stderr
+    assert not node.runs_xdp()
+    assert not node.runtime_dir.exists()
+
+
+def test_detach_ends_the_sessions_that_a_killed_daemon_left(node: Node) -> None:
+    with node.router() as router:
+        daemon = node.start_up(WITH_BGP)
+        eventually(lambda: router.hears("announce", PREFIX))
+        daemon.kill()
+        still_announced = Heard("end") not in router.heard
+
+        detached = node.headrace("detach")
+        eventually(lambda: Heard("end") in router.heard)
+
+    assert still_announced
+    assert detached.returncode == 0, detached.stderr
+    assert node.processes() == []
+    assert not node.runtime_dir.exists()
+
+
+def test_a_daemon_starts_on_what_an_ended_one_left(node: Node) -> None:
+    node.start_up().end()
+    pins = node.pins()
+
+    daemon = node.start_up()
+
+    assert node.pins() == pins
+    assert daemon.end() == 0
