@@ -97,6 +97,43 @@ def test_the_status_is_one_screen(headrace: Headrace, operator: FakeOperator) ->
     assert "\x1b" not in out
 
 
+WIDTH = 80
+
+
+def test_the_status_is_as_wide_as_a_terminal_and_wraps_no_name(
+    headrace: Headrace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headrace("apply", "-f", "-", stdin=json.dumps({"services": [WEB]}))
+    monkeypatch.setenv("COLUMNS", str(WIDTH))
+
+    lines = headrace("status").out.splitlines()
+
+    rows = [line.split() for line in lines]
+    assert max(map(len, lines)) <= WIDTH
+    assert ["Endpoints", "of", "20.20.20.1:8080/tcp"] in rows
+    assert ["56.56.56.1", "1", "50.0%", "active", "3", "ipip", "to", "31.31.31.1"] in rows
+    assert ["20.20.20.1:8080/tcp", "yes", "yes", "9"] in rows
+
+
+def test_the_wide_status_has_the_whole_path_on_one_line(
+    headrace: Headrace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headrace("apply", "-f", "-", stdin=json.dumps({"services": [WEB]}))
+    monkeypatch.setenv("COLUMNS", str(WIDTH))
+
+    assert (
+        "ipip 31.31.31.254 > 31.31.31.1 by 02:00:00:00:00:01"
+        in headrace("status", "-o", "wide").out
+    )
+
+
+def test_a_key_with_brackets_is_shown_as_it_is(headrace: Headrace) -> None:
+    done = headrace("apply", "-f", "-", stdin=json.dumps({"services": [WEB | {"name": "[red]"}]}))
+
+    assert done.code == 0, done.err
+    assert "[red]" in headrace("status").out
+
+
 def test_a_status_without_problems_says_so(headrace: Headrace) -> None:
     assert "no problem is known" in headrace("status").out
 

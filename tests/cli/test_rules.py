@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from headrace.api import rules as api_rules
+from headrace.cli import rules as cli_rules
 from headrace.model import UnavailableError
 from tests.api.fakes import FakeOperator
 from tests.cli.conftest import Headrace
@@ -68,10 +70,10 @@ def test_endpoints_are_attached_and_detached(headrace: Headrace, operator: FakeO
 @pytest.mark.parametrize(
     ("replaced", "said"),
     [
-        pytest.param({"--mode=dsr": ""}, "mode default (DNAT) is not served", id="no mode"),
+        pytest.param({"--mode=dsr": ""}, "use dsr (--mode=dsr, in", id="no mode"),
         pytest.param({"--mode=dsr": "--mode=fullnat"}, "mode fullnat is not served", id="NAT"),
         pytest.param({"--mode=dsr": "--mode=x"}, "--mode 'x' is none of default, one", id="x"),
-        pytest.param({"--select=hash": ""}, "Only Hash Selection criteria allowed", id="rr"),
+        pytest.param({"--select=hash": ""}, "DSR mode: use --select=hash", id="rr"),
         pytest.param({"--select=hash": "--select=lc"}, "Only Hash Selection criteria", id="lc"),
         pytest.param({"--select=hash": "--select=x"}, "--select 'x' is none of rr, hash", id="sel"),
         pytest.param({"--bgp": "--monitor"}, "health checks are not served", id="monitor"),
@@ -86,12 +88,14 @@ def test_endpoints_are_attached_and_detached(headrace: Headrace, operator: FakeO
         pytest.param({"--tcp=8080:8080": "--sctp=1:1"}, "only tcp and udp are", id="sctp"),
         pytest.param({"--tcp=8080:8080": "--tcp=80:8080"}, "DSR rewrites no port", id="port"),
         pytest.param({"--tcp=8080:8080": "--tcp=80-90:80-90"}, "ranges are not", id="range"),
-        pytest.param({"--tcp=8080:8080": "--tcp=80"}, "--tcp '80' is not PORT:TARGET", id="one"),
-        pytest.param({"--tcp=8080:8080": "--tcp=a:b"}, "'a' is not PORT or PORT-MAX", id="text"),
+        pytest.param({"--tcp=8080:8080": "--tcp=80"}, "'80' is not PORT:TARGET, as 80", id="one"),
+        pytest.param(
+            {"--tcp=8080:8080": "--tcp=a:b"}, "'a' is not PORT or PORT-MAX, as", id="text"
+        ),
         pytest.param({"--tcp=8080:8080": "--tcp=1:70000"}, "not in 0..65535", id="high"),
         pytest.param({"--tcp=8080:8080": ""}, "say what to listen on", id="nothing"),
         pytest.param({"20.20.20.1": "20.20.20.x"}, "'20.20.20.x' is not an IP addr", id="vip"),
-        pytest.param({"56.56.56.1:1": "56.56.56.1"}, "'56.56.56.1' is not IP:WEIGHT", id="weight"),
+        pytest.param({"56.56.56.1:1": "56.56.56.1"}, "' is not IP:WEIGHT, as 56.", id="weight"),
         pytest.param({"56.56.56.1:1": "e:1"}, "'e' is not an IP address", id="endpoint"),
         pytest.param({"56.56.56.1:1": "56.56.56.1:999"}, "999 is not a whole number", id="heavy"),
     ],
@@ -109,6 +113,21 @@ def test_what_is_not_served_is_refused_by_its_name(
     assert done.err.startswith("headrace: ")
     assert said in done.err
     assert operator.revision == 0
+
+
+def test_the_very_same_rule_again_is_told_to_be_there(headrace: Headrace) -> None:
+    headrace(*SEED)
+
+    again = headrace(*SEED)
+
+    assert (again.code, again.out) == (1, "")
+    assert again.err.startswith("headrace: lbrule-exists error: the very same rule is there;")
+
+
+def test_what_loxilb_says_is_known_by_the_texts_that_the_api_sends() -> None:
+    known = (cli_rules.ONLY_HASH, cli_rules.RULE_EXISTS, cli_rules.NO_RULE)
+
+    assert known == (api_rules.ONLY_HASH, api_rules.RULE_EXISTS, api_rules.NO_RULE)
 
 
 def test_ping_is_refused_after_the_ports_were_taken(
@@ -214,12 +233,12 @@ def test_a_rule_is_deleted(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["20.20.20.1", "--tcp=80"], "no-rule error"),
-        (["20.20.20.1", "--udp=8080"], "no-rule error"),
-        (["20.20.20.1", "--tcp=8080", "--mark=3"], "no-rule error"),
-        (["20.20.20.1", "--tcp=8080", "--host=a.org"], "no-rule error"),
-        (["20.20.20.1", "--icmp"], "no-rule error"),
-        (["20.20.20.1", "--tcp=8080-8090"], "no-rule error"),
+        (["9.9.9.9", "--tcp=80"], "no-rule error: no rule for 9.9.9.9 tcp 80; `headrace get lb`"),
+        (["20.20.20.1", "--udp=8080"], "no rule for 20.20.20.1 udp 8080;"),
+        (["20.20.20.1", "--tcp=8080", "--mark=3"], "no rule for 20.20.20.1 tcp 8080 mark 3;"),
+        (["20.20.20.1", "--tcp=8080", "--host=a.org"], "tcp 8080 host a.org;"),
+        (["20.20.20.1", "--icmp"], "no rule for 20.20.20.1 icmp 0;"),
+        (["20.20.20.1", "--tcp=8080-8090"], "no rule for 20.20.20.1 tcp 8080-8090;"),
         (["20.20.20.1"], "say which rule"),
         (["--tcp=8080"], "say which rule"),
     ],
@@ -285,6 +304,13 @@ def test_a_server_by_http_is_asked(headrace: Headrace) -> None:
 
 def test_an_unknown_command_fails(headrace: Headrace) -> None:
     assert headrace("frobnicate").code == 2
+
+
+@pytest.mark.parametrize("command", ["create lb", "delete lb", "get lb", "run", "lab", "status"])
+def test_the_shells_completion_is_no_business_of_a_command(
+    headrace: Headrace, command: str
+) -> None:
+    assert "completion" not in headrace(*command.split(), "--help").out
 
 
 def test_help_lists_every_command(headrace: Headrace) -> None:

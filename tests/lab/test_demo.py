@@ -1,6 +1,7 @@
 """The demo holds what it claims, and leaves nothing, however it ends."""
 
-import json
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from headrace.lab import down, exec_in
 from headrace.lab.namespaces import NETNS_FOLDER
 from headrace.lab.state import RUN_FOLDER
 from headrace.model.errors import NotFoundError, UnavailableError
+from tests.house.source import ROOT
 from tests.lab.lines import own_name
 
 pytestmark = [pytest.mark.netns, pytest.mark.bpf]
@@ -33,6 +35,45 @@ match sys.argv[1:]:
     case ["exec", name, node, *argv]:
         lab.exec_in(name, node, argv)
 """
+
+
+PLAY = re.compile(
+    r"^## Play with it\n+```sh\n\. \.venv/bin/activate\n(.*?)^```", re.DOTALL | re.MULTILINE
+)
+
+PLAY_SHOWS = (
+    r"20\.20\.20\.1:8080/tcp +yes +yes",
+    r"sent, endpoint 5[678]\.",
+    r"nexthop via 11\.11\.11\.1 .*\n.*nexthop via 11\.11\.11\.2 ",
+    r"^server[123]$",
+)
+"""What the README's commands between `lab up` and `lab down` show, one after the other."""
+
+
+def commands_to_play(name: str) -> list[str]:
+    """The README's commands to play with a lab, for a lab of another name."""
+    block = PLAY.search((ROOT / "README.md").read_text())
+    assert block is not None
+    text = block[1].replace("lab up demo", f"lab up demo --lab {name}")
+    text = text.replace("lab exec ", f"lab exec --lab {name} ").replace(
+        "lab down demo", f"lab down {name}"
+    )
+    assert text.count(name) == len(text.splitlines())
+    return text.splitlines()
+
+
+def run_shown(command: str) -> str:
+    """What a command that a document shows prints, with the programs of this Python first."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), command
+    return done.stdout
 
 
 def call(*arguments: str) -> list[str]:
@@ -80,6 +121,7 @@ def test_every_claim_of_the_demo_holds(name: str) -> None:
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "claims, all held" in done.stdout
+    assert done.stderr == ""
     assert left_of(name) == []
 
 
@@ -114,18 +156,17 @@ def test_what_a_killed_demo_leaves_is_removed_afterwards(name: str) -> None:
     assert left_of(name) == []
 
 
-def test_a_lab_that_is_up_can_be_played_with_until_it_is_down(name: str) -> None:
-    up = subprocess.run(call("up", name), capture_output=True, text=True, check=False)
-    status = subprocess.run(
-        call("exec", name, "llb2", "headrace", "status", "-o", "json"),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_a_lab_that_is_up_can_be_played_with_as_the_readme_says(name: str) -> None:
+    up, *play, end = commands_to_play(name)
 
-    assert up.returncode == 0, up.stdout + up.stderr
-    assert json.loads(status.stdout)["node"] == "llb2"
-    assert down(name)
+    built = run_shown(up)
+    shown = [run_shown(command) for command in play]
+    ended = run_shown(end)
+
+    assert f"lab {name} is up: user, r1, llb1, llb2" in built
+    for text, expected in zip(shown, PLAY_SHOWS, strict=True):
+        assert re.search(expected, text), text
+    assert ended == ""
     assert left_of(name) == []
 
 

@@ -11,7 +11,15 @@ from ipaddress import IPv4Network
 import pytest
 
 from headrace.lab.namespaces import run_in_namespace
-from headrace.lab.network import WIRE, add_addresses, has_xdp, read_next_hops, set_sysctls
+from headrace.lab.network import (
+    WIRE,
+    add_addresses,
+    has_xdp,
+    is_up,
+    read_next_hops,
+    set_links,
+    set_sysctls,
+)
 from headrace.lab.topologies import DEMO
 from headrace.model.errors import KernelError, UnavailableError
 from tests.lab.conftest import MakeLab
@@ -88,6 +96,15 @@ def test_the_next_hops_of_a_route_are_read_from_the_kernel(make_lab: MakeLab) ->
 
 def test_a_device_without_a_program_is_seen_to_have_none(make_lab: MakeLab) -> None:
     assert not has_xdp(make_lab(line_topology()).namespace(CLIENT), "euserep1")
+
+
+def test_a_device_is_seen_to_be_up_or_down(make_lab: MakeLab) -> None:
+    namespace = make_lab(line_topology()).namespace(CLIENT)
+
+    before = is_up(namespace, "euserep1")
+    set_links(namespace, ["euserep1"], up=False)
+
+    assert (before, is_up(namespace, "euserep1")) == (True, False)
 
 
 def test_what_the_kernel_refuses_is_named(make_lab: MakeLab) -> None:

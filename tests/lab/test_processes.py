@@ -1,13 +1,22 @@
 """Exactly the processes that were started are ended."""
 
+import asyncio
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from headrace.lab.processes import ProcessId, end_processes, kill_processes, start_detached
+from headrace.lab.processes import (
+    ProcessId,
+    end_child,
+    end_processes,
+    kill_processes,
+    signal_child,
+    start_detached,
+)
 from headrace.model.errors import UnavailableError
 
 DEAF_PROGRAM = """
@@ -61,6 +70,51 @@ def test_a_process_that_has_ended_is_not_missed(tmp_path: Path) -> None:
     end_processes([process])
 
     assert not process.is_alive()
+
+
+def test_a_signal_leaves_the_exit_status_of_a_child_to_whoever_waits_for_it() -> None:
+    pid = os.posix_spawnp("true", ["true"], os.environ)
+    os.waitid(
+        os.P_PID, pid, os.WEXITED | os.WNOWAIT
+    )  # it has ended, and nobody has taken its status
+
+    signal_child(pid, signal.SIGTERM)
+
+    assert os.waitpid(pid, 0) == (pid, 0)
+
+
+def test_a_signal_for_a_child_that_was_waited_for_goes_nowhere() -> None:
+    pid = os.posix_spawnp("true", ["true"], os.environ)
+    os.waitpid(pid, 0)
+
+    signal_child(pid, signal.SIGKILL)
+
+    with pytest.raises(ChildProcessError):
+        os.waitpid(pid, 0)
+
+
+@pytest.mark.parametrize(
+    ("argv", "status"),
+    [
+        pytest.param(["sleep", "60"], -signal.SIGTERM, id="asked"),
+        pytest.param([sys.executable, "-c", DEAF_PROGRAM], -signal.SIGKILL, id="killed"),
+        pytest.param(["echo"], 0, id="ended by itself"),
+    ],
+)
+async def test_a_child_of_asyncio_ends_with_its_own_exit_status(
+    argv: list[str], status: int
+) -> None:
+    child = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
+    assert child.stdout is not None
+    if argv[0] != "sleep":
+        await child.stdout.readline()
+    if argv[0] == "echo":
+        await child.wait()
+
+    await end_child(child, grace_s=0.5)
+    await end_child(child, grace_s=0.5)
+
+    assert child.returncode == status
 
 
 def test_output_and_complaints_go_to_the_log(tmp_path: Path) -> None:

@@ -72,6 +72,19 @@ async def test_live_connections_exchange_messages_and_none_breaks(make_lab: Make
     assert set(flows.values()) == {"server1"}
 
 
+async def test_source_ports_are_taken_in_turn_from_the_first(make_lab: MakeLab) -> None:
+    lab = make_lab(line_topology())
+    await start_server(lab, SERVER, "server1")
+    traffic = await LiveTraffic.start(lab, CLIENT, first_port=57_538)
+    try:
+        await traffic.open(3, timeout_s=10)
+        flows = await traffic.flows()
+    finally:
+        await traffic.stop()
+
+    assert flows == dict.fromkeys((57_538, 57_539, 57_540), "server1")
+
+
 @pytest.mark.parametrize("cause", ["eof", "reset", "wrong bytes"])
 async def test_what_a_server_does_wrong_is_counted_by_cause(make_lab: MakeLab, cause: str) -> None:
     lab = make_lab(line_topology())

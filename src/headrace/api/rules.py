@@ -187,7 +187,7 @@ def refuse_unserved(rule: Rule) -> None:
         raise RuleError(
             HTTPStatus.BAD_REQUEST,
             f"malformed-service mode error: mode {mode} is not served, replies never pass this "
-            "load balancer; use dsr (3)",
+            'load balancer; use dsr (--mode=dsr, in JSON "mode": 3)',
         )
     if arguments.sel != SEL_HASH:
         raise RuleError(HTTPStatus.OK, ONLY_HASH)

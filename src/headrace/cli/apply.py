@@ -15,7 +15,7 @@ from headrace.cli.options import (
     TimeoutOption,
 )
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

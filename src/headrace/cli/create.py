@@ -15,6 +15,8 @@ from headrace.cli.options import (
 )
 from headrace.cli.rules import (
     MODES,
+    ONLY_HASH,
+    RULE_EXISTS,
     RULES,
     SECURITIES,
     SELECTS,
@@ -22,14 +24,22 @@ from headrace.cli.rules import (
     read_endpoints,
     read_list,
     read_mappings,
+    remedied,
 )
 
-app = typer.Typer(help="Create something on a running daemon.", no_args_is_help=True)
+app = typer.Typer(
+    help="Create something on a running daemon.", no_args_is_help=True, add_completion=False
+)
 
 _Listen = Annotated[list[str] | None, typer.Option(help="PORT:TARGET; repeat for more")]
 _Words = Annotated[list[str] | None, typer.Option(help="not for direct server return")]
 _Text = Annotated[str, typer.Option(help="not for direct server return")]
 _Flag = Annotated[bool, typer.Option(help="not for direct server return")]
+
+_REMEDIES = {
+    ONLY_HASH: "use --select=hash",
+    RULE_EXISTS: "the very same rule is there; `headrace get lb` lists all",
+}
 
 
 @app.callback()
@@ -49,9 +59,9 @@ def create_lb(
         list[str] | None, typer.Option(help="IP:WEIGHT,...: who answers, and their shares")
     ] = None,
     select: Annotated[
-        str, typer.Option(help=f"one of {', '.join(SELECTS)}; DSR needs hash")
+        str, typer.Option(help="always give hash: direct server return needs it")
     ] = "rr",
-    mode: Annotated[str, typer.Option(help="dsr; the others rewrite packets")] = "default",
+    mode: Annotated[str, typer.Option(help="always give dsr: direct server return")] = "default",
     bgp: Annotated[bool, typer.Option("--bgp", help="announce the VIP to the BGP peers")] = False,
     name: Annotated[str, typer.Option(help="a label for people and metrics")] = "",
     monitor: Annotated[bool, typer.Option("--monitor", help="check the endpoints")] = False,
@@ -70,6 +80,8 @@ def create_lb(
     timeout: TimeoutOption = TIMEOUT_S,
 ) -> None:
     """Create or replace a rule: a VIP, its ports, and the endpoints that answer.
+
+    --select=hash and --mode=dsr are needed; the defaults are LoxiLB's, which are refused:
 
     create lb 20.20.20.1 --select=hash --tcp=8080:8080 --endpoints=56.56.56.1:1 --mode=dsr --bgp
     """
@@ -94,9 +106,15 @@ def create_lb(
         "secondaryIPs": [{"secondaryIP": word} for word in read_list(secips or [])],
         "allowedSources": [{"prefix": word} for word in read_list(sources or [])],
     }
-    client = Client(server=server, instance=instance, timeout_s=timeout)
-    for mapping in read_mappings({"tcp": tcp, "udp": udp, "sctp": sctp}, icmp=icmp):
-        print(client.send("POST", RULES, json.dumps(_mapped(body, mapping)))["result"])
+    mappings = read_mappings({"tcp": tcp, "udp": udp, "sctp": sctp}, icmp=icmp)
+    _send(Client(server=server, instance=instance, timeout_s=timeout), body, mappings)
+
+
+def _send(client: Client, body: dict[str, Any], mappings: list[dict[str, Any]]) -> None:
+    """Send the rule once for each protocol and port; print each answer."""
+    for mapping in mappings:
+        with remedied(_REMEDIES):
+            print(client.send("POST", RULES, json.dumps(_mapped(body, mapping)))["result"])
 
 
 def _mapped(body: dict[str, Any], mapping: dict[str, Any]) -> dict[str, Any]:

@@ -12,9 +12,11 @@ from headrace.cli.options import (
     ServerOption,
     TimeoutOption,
 )
-from headrace.cli.rules import RULES, read_list, read_ports
+from headrace.cli.rules import NO_RULE, RULES, read_list, read_ports, remedied
 
-app = typer.Typer(help="Delete something from a running daemon.", no_args_is_help=True)
+app = typer.Typer(
+    help="Delete something from a running daemon.", no_args_is_help=True, add_completion=False
+)
 
 _Listen = Annotated[list[str] | None, typer.Option(help="PORT; repeat for more")]
 
@@ -57,5 +59,14 @@ def delete_lb(
         port, port_max = read_ports(word)
         path = f"hosturl/{host}/externalipaddress/{vip}/port/{port}/portmax/{port_max}"
         query = f"?bgp={str(bgp).lower()}&block={mark}"
-        answer = client.send("DELETE", f"{RULES}/{path}/protocol/{protocol}{query}")
-        print(answer["result"])
+        remedy = (
+            f"no rule for {vip} {protocol} {word}{_also(host, mark)}; `headrace get lb` lists them"
+        )
+        with remedied({NO_RULE: remedy}):
+            answer = client.send("DELETE", f"{RULES}/{path}/protocol/{protocol}{query}")
+            print(answer["result"])
+
+
+def _also(host: str, mark: int) -> str:
+    """What else names a rule, in words."""
+    return f" host {host}" * (host != "any") + f" mark {mark}" * bool(mark)

@@ -7,7 +7,7 @@ import typer
 from headrace.cli.client import RUNTIME_ROOT, Failure
 from headrace.cli.options import INSTANCE, InstanceOption
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

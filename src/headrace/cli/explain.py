@@ -21,7 +21,7 @@ from headrace.cli.options import (
 )
 from headrace.cli.output import show_values
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 _FLOWS_A_REQUEST = 10_000
 

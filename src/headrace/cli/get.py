@@ -18,7 +18,9 @@ from headrace.cli.options import (
 from headrace.cli.output import show_table, show_values
 from headrace.cli.rules import MODES, RULES, SELECTS
 
-app = typer.Typer(help="Show what a running daemon has.", no_args_is_help=True)
+app = typer.Typer(
+    help="Show what a running daemon has.", no_args_is_help=True, add_completion=False
+)
 
 _COLUMNS = ["Ext IP", "Port", "Proto", "Name", "Mark", "Sel", "Mode"]
 _COLUMNS_RULE = [*_COLUMNS, "# of Endpoints", "Timeout", "Monitor"]

@@ -14,6 +14,7 @@ from headrace.model.errors import LbError
 app = typer.Typer(
     help="Build whole networks in namespaces of their own: to see, to test, to play.",
     no_args_is_help=True,
+    add_completion=False,
 )
 
 _NAME = "demo"

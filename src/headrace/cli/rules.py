@@ -1,6 +1,7 @@
 """The grammar of `loxicmd` for load-balancer rules. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from headrace.cli.client import Failure
@@ -9,7 +10,24 @@ SELECTS = {"rr": 0, "hash": 1, "priority": 2, "persist": 3, "lc": 4, "n2": 5, "n
 MODES = {"default": 0, "onearm": 1, "fullnat": 2, "dsr": 3, "fullproxy": 4, "hostonearm": 5}
 SECURITIES = {"": 0, "https": 1, "tls": 1, "e2ehttps": 2, "e2etls": 2}
 
+# What LoxiLB says, which tells its clients what happened and people not what to do.
+ONLY_HASH = "Error: Only Hash Selection criteria allowed for DSR mode"
+RULE_EXISTS = "lbrule-exists error"
+NO_RULE = "no-rule error"
+
 RULES = "/netlox/v1/config/loadbalancer"
+
+
+@contextmanager
+def remedied(remedies: Mapping[str, str]) -> Iterator[None]:
+    """Add what to do to a failure that LoxiLB tells in a fixed text."""
+    try:
+        yield
+    except Failure as failure:
+        remedy = remedies.get(str(failure))
+        if remedy is None:
+            raise
+        raise Failure(f"{failure}: {remedy}") from failure
 
 
 def read_choice(choices: Mapping[str, int], text: str, option: str) -> int:
@@ -36,7 +54,7 @@ def read_ports(text: str) -> tuple[int, int]:
     try:
         ports = (int(first), int(last) if dash else 0)
     except ValueError as error:
-        raise Failure(f"{text!r} is not PORT or PORT-MAX") from error
+        raise Failure(f"{text!r} is not PORT or PORT-MAX, as 8080 or 8080-8090") from error
     if not all(0 <= port <= 65_535 for port in ports):
         raise Failure(f"{text!r} has a port that is not in 0..65535")
     return ports
@@ -61,7 +79,7 @@ def read_mappings(
 def _read_mapping(protocol: str, word: str) -> dict[str, Any]:
     outside, colon, inside = word.partition(":")
     if not colon:
-        raise Failure(f"--{protocol} {word!r} is not PORT:TARGET")
+        raise Failure(f"--{protocol} {word!r} is not PORT:TARGET, as 8080:8080")
     port, port_max = read_ports(outside)
     target, _ = read_ports(inside)
     return {"protocol": protocol, "port": port, "portMax": port_max, "target": target}
@@ -74,5 +92,5 @@ def _read_endpoint(word: str) -> dict[str, Any]:
     except ValueError:
         colon, number = "", 0
     if not colon or not address:
-        raise Failure(f"--endpoints {word!r} is not IP:WEIGHT")
+        raise Failure(f"--endpoints {word!r} is not IP:WEIGHT, as 56.56.56.1:1")
     return {"endpointIP": address.removeprefix("[").removesuffix("]"), "weight": number}

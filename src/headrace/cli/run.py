@@ -9,7 +9,7 @@ import typer
 from headrace.cli.client import RUNTIME_ROOT, Failure
 from headrace.cli.options import INSTANCE
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 _STATE_ROOT = Path("/var/lib/headrace")
 _INSTANCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
@@ -33,7 +33,11 @@ def run(
         str, typer.Option(help="ADDRESS:PORT of the API besides its unix socket; or none")
     ] = "127.0.0.1:11111",
 ) -> None:
-    """Run the daemon until SIGTERM; the data plane goes on without it."""
+    """Run the daemon until SIGTERM; the data plane goes on without it.
+
+    It attaches to the interfaces that the document names in node.interfaces. Without that it
+    attaches to EVERY interface that is up and can carry XDP, the management interface included.
+    """
     if not _INSTANCE_NAME.fullmatch(instance):
         raise Failure(f"--instance {instance!r} is not a name of letters, digits and _ . -")
 

@@ -1,5 +1,6 @@
 """`headrace status`: what forwards, what is announced, what is wrong and why, on one screen."""
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,14 @@ from headrace.cli.output import show_values
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
+    from rich.text import Text
 
-app = typer.Typer()
+_WIDE_COLUMNS = 240
+"""Of -o wide, whatever the terminal has: every path fits on its line."""
+
+_FULL_PATH = re.compile(r"(\S+) \S+ > (\S+) by \S+")
+
+app = typer.Typer(add_completion=False)
 
 
 @app.command()
@@ -31,7 +38,10 @@ def status(
     server: ServerOption = None,
     timeout: TimeoutOption = TIMEOUT_S,
 ) -> None:
-    """Show what forwards, what is announced, and what is wrong and why."""
+    """Show what forwards, what is announced, and what is wrong and why.
+
+    With -o wide a path is shown in full: both tunnel ends and the next hop's MAC.
+    """
     client = Client(server=server, instance=instance, timeout_s=timeout)
     node = client.get("/v1/status")
     if output in {Output.JSON, Output.YAML}:
@@ -40,12 +50,14 @@ def status(
 
     from rich.console import Console
 
-    console = Console(highlight=False, soft_wrap=False)
-    for part in _screen(node):
+    is_wide = output is Output.WIDE
+    width = _WIDE_COLUMNS if is_wide else None
+    console = Console(width=width, highlight=False, markup=False)  # [fd00::1]:80/tcp is no markup
+    for part in _screen(node, is_wide=is_wide):
         console.print(part)
 
 
-def _screen(node: dict[str, Any]) -> Iterator["RenderableType"]:
+def _screen(node: dict[str, Any], *, is_wide: bool) -> Iterator["RenderableType"]:
     from rich.text import Text
 
     lead = f"{node['node']}  headrace {node['version']}  revision {node['revision']}"
@@ -53,7 +65,8 @@ def _screen(node: dict[str, Any]) -> Iterator["RenderableType"]:
     if node["hash_seed_is_default"]:
         yield Text("cluster.hash_seed is the default: set a secret one, the same on every node")
     yield _services(node["services"])
-    yield _endpoints(node["services"])
+    for service in node["services"]:
+        yield _endpoints(service, is_wide=is_wide)
     yield _peers(node["peers"])
     yield _ports(node["ports"])
     yield _verdicts(node["verdicts"])
@@ -87,20 +100,24 @@ def _services(services: list[dict[str, Any]]) -> "Table":
     return table
 
 
-def _endpoints(services: list[dict[str, Any]]) -> "Table":
-    table = _table("Endpoints", "endpoint", "service", "weight", "share", "state", "sent", "path")
-    for service in services:
-        for endpoint in service["endpoints"]:
-            table.add_row(
-                endpoint["address"],
-                service["key"],
-                str(endpoint["weight"]),
-                f"{endpoint['share']:.1%}",
-                endpoint["state"] if endpoint["reachable"] else "[red]unreachable[/red]",
-                f"{endpoint['sent']['packets']:,}",
-                endpoint["path"],
-            )
+def _endpoints(service: dict[str, Any], *, is_wide: bool) -> "Table":
+    headings = ("endpoint", "weight", "share", "state", "sent", "path")
+    table = _table(f"Endpoints of {service['key']}", *headings)
+    for endpoint in service["endpoints"]:
+        table.add_row(
+            endpoint["address"],
+            str(endpoint["weight"]),
+            f"{endpoint['share']:.1%}",
+            endpoint["state"] if endpoint["reachable"] else _red("unreachable"),
+            f"{endpoint['sent']['packets']:,}",
+            endpoint["path"] if is_wide else _short_path(endpoint["path"]),
+        )
     return table
+
+
+def _short_path(path: str) -> str:
+    """How and where to; a path that is no path says why, and stays so."""
+    return _FULL_PATH.sub(r"\1 to \2", path)
 
 
 def _peers(peers: list[dict[str, Any]]) -> "Table":
@@ -109,7 +126,7 @@ def _peers(peers: list[dict[str, Any]]) -> "Table":
         table.add_row(
             peer["address"],
             str(peer["as_number"]),
-            peer["state"] if peer["state"] == "up" else f"[red]{peer['state']}[/red]",
+            peer["state"] if peer["state"] == "up" else _red(peer["state"]),
             f"{peer['since_s']:.0f} s",
             ", ".join(peer["announced"]),
         )
@@ -132,5 +149,11 @@ def _verdicts(verdicts: list[dict[str, Any]]) -> "Table":
     return table
 
 
-def _yes(value: bool) -> str:
-    return "yes" if value else "[red]no[/red]"
+def _yes(value: bool) -> "str | Text":
+    return "yes" if value else _red("no")
+
+
+def _red(text: str) -> "Text":
+    from rich.text import Text
+
+    return Text(text, style="red")

@@ -4,7 +4,7 @@ import typer
 
 from headrace import __version__
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from headrace.lab.laboratory import Laboratory
+from headrace.lab.processes import kill_child
 from headrace.model.errors import UnavailableError
 
 COMMAND_TIMEOUT_S = 20.0
@@ -30,8 +31,7 @@ async def run_command(
         ) from None
     finally:
         if process.returncode is None:
-            process.kill()
-            await process.wait()
+            await kill_child(process)
     if process.returncode:
         said = (complaint or output).decode(errors="replace").strip()
         raise UnavailableError(f"{' '.join(argv)} on {node} ended with an error:\n{said}")

@@ -9,12 +9,13 @@ from headrace.lab.balancer import Balancer, own_program, rule_arguments
 from headrace.lab.demo_view import DemoView
 from headrace.lab.endpoint import prepare_endpoint, start_decapsulation, tunnel_devices
 from headrace.lab.laboratory import Laboratory
-from headrace.lab.network import has_xdp
+from headrace.lab.network import has_xdp, is_up
 from headrace.lab.router import Router
 from headrace.lab.topology import Node, Role
 from headrace.lab.traffic import start_server
 from headrace.lab.waiting import poll, together
 from headrace.model.errors import UnavailableError
+from headrace.model.values import Flow, IPAddress, Protocol
 
 _DAEMON_TIMEOUT_S = 20.0
 _ROUTE_TIMEOUT_S = 15.0
@@ -42,6 +43,12 @@ class DemoNetwork:
     def client(self) -> str:
         """The node that connects."""
         return self.lab.topology.with_role(Role.CLIENT)[0].name
+
+    def flow(self, source_port: int) -> Flow:
+        """The client's connection to the service from one of its ports."""
+        topology = self.lab.topology
+        client: IPAddress = topology.node(self.client).addresses[0].interface.ip
+        return Flow(Protocol.TCP, client, source_port, topology.vip, topology.port)
 
     @property
     def vip_prefix(self) -> IPv4Network:
@@ -86,13 +93,18 @@ class DemoNetwork:
         for node in self.endpoints:
             prepare_endpoint(self.lab, node)
         if self.lab.has_ipip:
-            seen = "the kernel's ipip devices"
+            means = "the kernel's ipip devices"
         else:
             await self._start_decapsulation()
-            seen = "tailrace's XDP decapsulation: this kernel has no ipip device"
+            means = "tailrace's XDP decapsulation (this kernel has no ipip device)"
         await together([self._start_server(node) for node in self.endpoints])
         names = ", ".join(node.name for node in self.endpoints)
-        self.view.check("the endpoints can take packets out of tunnels", held=True, seen=seen)
+        works = [end for node in self.endpoints for end in self._tunnel_ends(node)]
+        self.view.check(
+            "the endpoints can take packets out of tunnels",
+            held=bool(works) and all(works),
+            seen=f"{means} works on {sum(works)} of {len(works)} devices",
+        )
         self.view.note(f"{names} serve {self.lab.topology.vip}:{self.lab.topology.port}")
 
     async def create_rules(self) -> None:
@@ -116,14 +128,12 @@ class DemoNetwork:
         """Step 4: the router forwards to every balancer."""
         count = len(self.balancers)
         self.view.step(4, "The router learns the VIP from both")
-        took_s = await self.router.wait_next_hops(
-            self.vip_prefix, count, timeout_s=_ROUTE_TIMEOUT_S
-        )
+        await self.router.wait_next_hops(self.vip_prefix, count, timeout_s=_ROUTE_TIMEOUT_S)
         hops = self.router.next_hops(self.vip_prefix)
         self.view.check(
             f"the router's kernel route to {self.lab.topology.vip} has {count} next hops",
             held=len(hops) == count,
-            seen=f"{' and '.join(hops)} after {took_s:.1f} s",
+            seen=" and ".join(hops),
         )
 
     def _order(self, index: int) -> list[IPv4Address]:
@@ -143,9 +153,14 @@ class DemoNetwork:
                 raise UnavailableError(f"tailrace attaches no program on {node.name}")
 
     async def _decapsulates(self, node: Node) -> bool | None:
+        return True if all(self._tunnel_ends(node)) else None
+
+    def _tunnel_ends(self, node: Node) -> list[bool]:
+        """For each device of an endpoint that ends a tunnel: whether it does."""
         namespace = self.lab.namespace(node.name)
-        devices = tunnel_devices(self.lab, node)
-        return True if all(has_xdp(namespace, device) for device in devices) else None
+        if self.lab.has_ipip:
+            return [is_up(namespace, tunnel.name) for tunnel in node.tunnels]
+        return [has_xdp(namespace, device) for device in tunnel_devices(self.lab, node)]
 
 
 def _bgp_router(routers: Sequence[Node]) -> Node:

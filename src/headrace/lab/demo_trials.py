@@ -10,7 +10,6 @@ from headrace.lab.demo_network import DemoNetwork
 from headrace.lab.prover_client import BULK_BYTES, BULK_EVERY, INTERVAL_S
 from headrace.lab.traffic import LiveTraffic, Report
 from headrace.lab.waiting import together
-from headrace.model.values import Flow, IPAddress, Protocol
 
 CONNECTION_COUNT = 2_000
 
@@ -21,6 +20,9 @@ _RETURN_TIMEOUT_S = 20.0
 _EXCHANGE_TIMEOUT_S = 10.0
 _ROUNDS = 6
 """So many messages on every connection, on average, after each event: more than a second's."""
+
+LEAST_SHARE = 0.3
+"""Of two load balancers; each had 0.47 to 0.53 in every run that was looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +59,11 @@ class Trials:
         )
         await self._traffic.open(CONNECTION_COUNT, timeout_s=_OPEN_TIMEOUT_S)
         await self._check_owners()
-        await self._check_carried("both load balancers carry them", "at rest")
+        await self._check_carried("at rest")
         await self._kill(victim)
         await self._check_nothing_broke(f"{name} is killed", await self._settle())
         await self._bring_back(victim)
-        await self._check_carried("both carry them again", f"{name} is back")
+        await self._check_carried(f"{name} is back")
 
     async def remove_and_add(self) -> None:
         """Step 8: an endpoint leaves the rule, and comes back into it."""
@@ -92,16 +94,20 @@ class Trials:
             seen=", ".join(f"{server} {count}" for server, count in sorted(live.items())),
         )
 
-    async def _check_carried(self, claim: str, event: str) -> None:
-        """Nothing breaks for a while, and every load balancer has had a part in that."""
-        before = await self._sent()
+    async def _check_carried(self, event: str) -> None:
+        """Nothing breaks for a while, and every load balancer has had its part in that."""
+        before, started = await self._sent(), monotonic()
         report = await self._settle()
-        after = await self._sent()
+        after, took_s = await self._sent(), monotonic() - started
         parts = {name: after[name] - before[name] for name in before}
+        total = sum(parts.values())
         self._view.check(
-            claim,
-            held=all(parts.values()),
-            seen=", ".join(f"{count:,} packets by {name}" for name, count in parts.items()),
+            f"each load balancer carries at least {LEAST_SHARE:.0%} of the packets: {event}",
+            held=total > 0 and min(parts.values()) >= LEAST_SHARE * total,
+            seen=", ".join(
+                f"{n:,} ({n / max(total, 1):.0%}) by {name}" for name, n in parts.items()
+            )
+            + f" in {took_s:.1f} s",
         )
         await self._check_nothing_broke(event, report)
 
@@ -200,15 +206,10 @@ class Trials:
     async def _owners(self, ports: Sequence[int]) -> dict[int, str | None]:
         """The server that the first load balancer would send each of our connections to."""
         network = self._network
-        flows = [self._flow(port) for port in ports]
+        flows = [network.flow(port) for port in ports]
         chosen = await network.balancers[0].explain(flows)
         names = {str(identity): network.server_name(identity) for identity in network.identities}
         return {
             port: names.get(endpoint) if endpoint is not None else None
             for port, endpoint in zip(ports, chosen, strict=True)
         }
-
-    def _flow(self, source_port: int) -> Flow:
-        topology = self._network.lab.topology
-        client: IPAddress = topology.node(self._network.client).addresses[0].interface.ip
-        return Flow(Protocol.TCP, client, source_port, topology.vip, topology.port)

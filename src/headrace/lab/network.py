@@ -18,6 +18,10 @@ from headrace.lab.topology import Link, Node, Role, Topology, TunnelDevice
 from headrace.model.errors import KernelError
 
 _TABLE_MAIN = 254
+_IFF_UP = 1
+_GRO_MAX_BYTES = 1
+"""What GRO may make of several packets: less than any, so that it leaves each as it came."""
+
 _SYSCTL_FOLDER = Path("/proc/sys")
 _SYSCTLS_EVERYWHERE = (
     ("net.ipv6.conf.all.disable_ipv6", "1"),  # no router solicitation, no stray multicast
@@ -131,6 +135,17 @@ def has_xdp(namespace: str, device: str) -> bool:
     return run_in_namespace(namespace, act)
 
 
+def is_up(namespace: str, device: str) -> bool:
+    """Whether a device of a node is up."""
+
+    def act() -> bool:
+        with IPRoute() as netlink:
+            link = netlink.get_links(_index_of(netlink, device))[0]
+            return bool(link["flags"] & _IFF_UP)
+
+    return run_in_namespace(namespace, act)
+
+
 def _gateways(route: Any) -> Iterator[str]:  # noqa: ANN401 - pyroute2's messages have no types
     """The gateways of one netlink route message, whether it has one next hop or several."""
     for hop in route.get("multipath") or [route]:
@@ -186,6 +201,8 @@ def _raise_veth(netlink: IPRoute, device: str, *, gro: bool) -> None:
     """
     _set_link(netlink, device, state="up")
     set_offloads(device, gro=gro)
+    if gro:
+        _set_link(netlink, device, gro_max_size=_GRO_MAX_BYTES)
 
 
 def _add_bridge(netlink: IPRoute, name: str, ports: Iterable[str]) -> None:

@@ -1,5 +1,6 @@
 """Programs that a lab starts: known by pid and start time, so that no other is ever ended."""
 
+import asyncio
 import contextlib
 import os
 import select
@@ -73,6 +74,39 @@ def kill_processes(processes: Iterable[ProcessId]) -> None:
     """End each by SIGKILL and wait until it has ended."""
     killed = [process for process in processes if _send(process, signal.SIGKILL)]
     _wait_ended(killed, GRACE_S)
+
+
+async def end_child(child: asyncio.subprocess.Process, *, grace_s: float = GRACE_S) -> None:
+    """Have a child of asyncio's end; kill it if it does not."""
+    signal_child(child.pid, signal.SIGTERM)
+    try:
+        async with asyncio.timeout(grace_s):
+            await child.wait()
+    except TimeoutError:
+        await kill_child(child)
+
+
+async def kill_child(child: asyncio.subprocess.Process) -> None:
+    """End a child of asyncio's by SIGKILL and wait until it has ended."""
+    signal_child(child.pid, signal.SIGKILL)
+    await child.wait()
+
+
+def signal_child(pid: int, number: signal.Signals) -> None:
+    """Signal a child of ours that somebody else waits for; nothing if it has been waited for.
+
+    asyncio's own `send_signal` first looks whether the child has ended, which takes the exit status
+    away from its own watcher ("Unknown child process pid N, will report returncode 255").
+    """
+    with contextlib.suppress(ProcessLookupError, ChildProcessError):
+        fd = os.pidfd_open(pid)
+        try:
+            os.waitid(
+                os.P_PIDFD, fd, os.WEXITED | os.WNOHANG | os.WNOWAIT
+            )  # only looks: is it ours?
+            signal.pidfd_send_signal(fd, number)
+        finally:
+            os.close(fd)
 
 
 def _send(process: ProcessId, number: signal.Signals) -> bool:

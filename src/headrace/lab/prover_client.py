@@ -1,8 +1,9 @@
 """The prover's client, a program by itself: live connections that exchange numbered messages.
 
-    python prover_client.py ADDRESS PORT SILENCE_S
+    python prover_client.py ADDRESS PORT SILENCE_S FIRST_PORT
 
-A message unanswered for SILENCE_S seconds breaks its connection. Commands, one a line on standard
+A message unanswered for SILENCE_S seconds breaks its connection; source ports are taken in turn
+from FIRST_PORT on. Commands, one a line on standard
 input, each with a number that its answer repeats:
 
     ID open COUNT BATCH    open more connections, named by a batch number
@@ -130,7 +131,7 @@ class Connection:
 class Prover:
     """All connections, their schedule, and the count of what broke."""
 
-    def __init__(self, address: tuple[str, int], *, silence_s: float) -> None:
+    def __init__(self, address: tuple[str, int], *, silence_s: float, first_port: int) -> None:
         self._address = address
         self._silence_s = silence_s
         self._poll = select.epoll()
@@ -141,7 +142,7 @@ class Prover:
         self._longest_pause_s = 0.0
         self._answer_count = 0
         self._input = b""
-        self._ports = iter(range(FIRST_PORT, LAST_PORT + 1))
+        self._ports = iter(range(first_port, LAST_PORT + 1))
 
     def run(self) -> None:
         """Serve the connections and the commands until told to stop."""
@@ -309,8 +310,9 @@ def cause_of(error: OSError) -> Cause:
 
 def main(argv: list[str]) -> None:
     """Run the prover towards one address."""
-    address, port, silence_s = argv
-    Prover((address, int(port)), silence_s=float(silence_s)).run()
+    address, port, silence_s, first_port = argv
+    service = (address, int(port))
+    Prover(service, silence_s=float(silence_s), first_port=int(first_port)).run()
 
 
 if __name__ == "__main__":

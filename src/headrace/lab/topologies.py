@@ -36,12 +36,20 @@ _SYSCTLS_ALL = (
 _SYSCTLS_ROUTER = (
     *_SYSCTLS_ALL,
     ("net.ipv4.ip_forward", "1"),
-    ("net.ipv4.fib_multipath_hash_policy", "1"),  # by ports too: flows, not clients, are spread
+    # Flows are spread by what their packets say (0x37: addresses, protocol, ports). Policy 1 would
+    # take the hash that a packet brings along from the client's socket over a veth, which no real
+    # cable carries and which TCP changes whenever it waits too long for an answer.
+    ("net.ipv4.fib_multipath_hash_policy", "3"),
+    ("net.ipv4.fib_multipath_hash_fields", "0x37"),
 )
 _SYSCTLS_SOCKETS = (
     ("net.core.somaxconn", "65535"),
     ("net.ipv4.tcp_max_syn_backlog", "65535"),
     ("net.ipv4.ip_local_port_range", "16384 65535"),
+)
+_SYSCTLS_CLIENT = (
+    *_SYSCTLS_SOCKETS,
+    ("net.core.txrehash", "0"),  # since Linux 5.18; a flow keeps its hash, see above
 )
 
 
@@ -128,7 +136,7 @@ def _demo_nodes() -> tuple[Node, ...]:
         Role.CLIENT,
         addresses=(_on("euserr1", "1.1.1.1/24"),),
         routes=(Route(_DEFAULT, IPv4Address("1.1.1.254")),),
-        sysctls=(*_SYSCTLS_ALL, *_SYSCTLS_SOCKETS),
+        sysctls=(*_SYSCTLS_ALL, *_SYSCTLS_CLIENT),
     )
     r1 = Node(
         "r1",

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from headrace.lab.laboratory import Laboratory
-from headrace.lab.processes import ProcessId
+from headrace.lab.processes import ProcessId, kill_child
+from headrace.lab.prover_client import FIRST_PORT
 from headrace.lab.waiting import poll
 from headrace.model.errors import UnavailableError
 
@@ -91,14 +92,22 @@ class LiveTraffic:
         self._batch = 0
 
     @classmethod
-    async def start(cls, lab: Laboratory, node: str, *, silence_s: float = SILENCE_S) -> Self:
+    async def start(
+        cls,
+        lab: Laboratory,
+        node: str,
+        *,
+        silence_s: float = SILENCE_S,
+        first_port: int = FIRST_PORT,
+    ) -> Self:
         """Start the client of the topology's service; no connection is opened yet.
 
-        A message unanswered for `silence_s` breaks its connection.
+        A message unanswered for `silence_s` breaks its connection. Source ports are taken in turn
+        from `first_port` on.
         """
         _raise_descriptor_limit()
         service = (str(lab.topology.vip), str(lab.topology.port))
-        argv = _python_program("prover_client.py", *service, str(silence_s))
+        argv = _python_program("prover_client.py", *service, str(silence_s), str(first_port))
         process = await asyncio.create_subprocess_exec(
             *lab.command(node, argv),
             stdin=asyncio.subprocess.PIPE,
@@ -175,8 +184,7 @@ class LiveTraffic:
             async with asyncio.timeout(_ANSWER_TIMEOUT_S):
                 await self._process.wait()
         except TimeoutError:
-            self._process.kill()
-            await self._process.wait()
+            await kill_child(self._process)
 
     async def _command(self, verb: str) -> dict[str, Any]:
         self._next_id += 1
@@ -231,8 +239,7 @@ async def ask_names(
     try:
         output, _ = await process.communicate()
     except asyncio.CancelledError:
-        process.kill()
-        await process.wait()
+        await kill_child(process)
         raise
     names: list[str | None] = json.loads(output)
     return names
