@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -14,6 +14,13 @@ from headrace.control.ports import Speaker
 from headrace.model import Announcement, Bgp, ConfigError, SessionEvent, UnavailableError
 
 VIP = Announcement(IPv4Network("20.20.20.1/32"))
+BGP = Bgp.model_validate(
+    {
+        "as": 64512,
+        "router_id": "10.9.1.1",
+        "peers": [{"address": "10.9.1.254", "as": 65001, "local_address": "10.9.1.1"}],
+    }
+)
 
 
 @asynccontextmanager
@@ -71,3 +78,46 @@ def test_a_child_that_keeps_dying_is_started_ever_later(tmp_path: Path) -> None:
     assert waits[0] <= 0.1
     assert waits[-1] == RESTART_S_MAX
     assert speaker._backoff(STEADY_S) == waits[0]
+
+
+class SilentLink:
+    """A relay whose ExaBGP takes everything and answers nothing."""
+
+    async def announce(self, _: frozenset[Announcement]) -> list[str]:
+        await asyncio.Event().wait()
+        return []
+
+
+class Victim:
+    """A process that can be killed."""
+
+    killed = False
+
+    def kill(self) -> None:
+        self.killed = True
+
+
+async def test_who_asks_again_and_again_gets_a_silent_exabgp_killed_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headrace.bgp.speaker.ANNOUNCE_TIMEOUT_S", 0.1)
+    speaker, victim = speaker_in(tmp_path), Victim()
+    speaker._take(BGP)
+    speaker._begun.set()
+    speaker._linked.set()
+    monkeypatch.setattr(speaker, "_link", SilentLink())
+    monkeypatch.setattr(speaker, "_process", victim)
+
+    with pytest.raises(UnavailableError, match="started anew"):
+        await ask_impatiently(speaker)
+
+    assert victim.killed
+
+
+async def ask_impatiently(speaker: ExabgpSpeaker) -> None:
+    """Give up soon and ask again, as control does; returns when the speaker answers."""
+    async with asyncio.timeout(5):
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.02):
+                    return await speaker.announce(frozenset({VIP}))

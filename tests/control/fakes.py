@@ -153,6 +153,7 @@ class FakeSpeaker:
         self.sessions: dict[IPAddress, tuple[SessionState, float]] = {}
         self.announced: frozenset[Announcement] = frozenset()
         self.configured: list[Bgp | None] = []
+        self.asked = 0  # how often to announce
         self.broken = False
         self.silent = False  # it does what it is told, and never says so
 
@@ -162,6 +163,7 @@ class FakeSpeaker:
         self.configured.append(bgp)
 
     async def announce(self, announcements: frozenset[Announcement]) -> None:
+        self.asked += 1
         if self.broken:
             raise UnavailableError("ExaBGP does not answer")
         for gone in self.announced - announcements:

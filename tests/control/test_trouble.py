@@ -179,6 +179,20 @@ async def test_a_silent_speaker_holds_back_only_what_its_prefix_stands_on() -> N
     assert {reach.endpoint for reach in node.dataplane.endpoints} == {ip_address("59.0.0.1")}
 
 
+async def test_a_problem_is_shown_while_it_is_tried_again() -> None:
+    node = Node()
+    node.speaker.silent = True
+    async with running(node):
+        await node.edit(THREE)
+        before = node.speaker.asked
+        shown = []
+        while node.speaker.asked < before + 3:
+            shown.append(problems(node)[:1])
+            await asyncio.sleep(0)
+
+    assert set(shown) == {(SILENCE,)}
+
+
 async def test_a_silent_speaker_lets_a_service_go_that_was_never_announced() -> None:
     node = Node()
     await node.edit(with_other_service(THREE))

@@ -70,7 +70,8 @@ class Controller:
         self._ending = False
         self._paths: Paths = {}
         self._tables: Mapping[str, Table] = {}
-        self._problems: list[str] = []
+        self._problems: list[str] = []  # of the last reconciliation that has ended
+        self._found: list[str] = []  # by the one under way
         self._changed = asyncio.Event()
         self._lock = asyncio.Lock()
 
@@ -165,13 +166,14 @@ class Controller:
 
     async def _try_reconcile(self) -> LbError | None:
         """Reconcile; what stopped it, if anything. All that is in the way is kept to be shown."""
-        before, self._problems = self._problems, []
+        self._found = []
         failure = None
         try:
             await self._reconcile()
         except LbError as error:
             failure = error
-            self._problems.append(str(error))
+            self._found.append(str(error))
+        before, self._problems = self._problems, self._found
         if self._problems and self._problems != before:
             _log.warning("reconcile_failed", problems=self._problems)
         elif before and not self._problems:
@@ -211,8 +213,8 @@ class Controller:
         try:
             await work
         except LbError as error:
-            if str(error) not in self._problems:
-                self._problems.append(str(error))
+            if str(error) not in self._found:
+                self._found.append(str(error))
 
     async def _attach(self, names: Sequence[str] | None) -> None:
         """Run on the interfaces that there are. Raises the problem with the others."""
