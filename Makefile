@@ -13,7 +13,7 @@ export PATH := $(CURDIR)/.tools/root/usr/sbin:$(PATH)
 
 .PHONY: help
 help: ## List the goals
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 .PHONY: demo
 demo: build ## Show the whole thing at work in network namespaces of its own
@@ -38,6 +38,18 @@ lint: build ## Check style, types, imports between rooms and the C (compiled wit
 .PHONY: test
 test: lint ## Lint, then run every test; ARGS="-k name" runs some
 	@$(BIN)/pytest $(ARGS)
+
+.PHONY: fuzz
+fuzz: build ## Random packets, kernel against reference; PACKETS=10000000
+	@$(BIN)/python -m tests.fuzz $(or $(PACKETS),1000000)
+
+.PHONY: prove
+prove: build ## The lookup table's promises at full length: a figure beside each bound
+	@$(BIN)/python -m tests.maglev.prove
+
+.PHONY: peer-vectors
+peer-vectors: build ## Packet cases of the trade through the product; VECTORS=folder
+	@$(BIN)/python -m tests.peer_vectors $(or $(VECTORS),../shared/vectors)
 
 .PHONY: ci
 ci: ## Do what CI does, in this checkout

@@ -8,7 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,13 @@ from headrace.model import (
     Flow,
     NextHop,
     Service,
+    ServiceKey,
     SessionState,
     VerdictCount,
     check_document,
 )
 from headrace.model import Path as ReachPath
+from headrace.model.values import prefix_rank
 
 
 @dataclass
@@ -55,7 +57,7 @@ class FakeOperator:
         """The node, with every service forwarding and announced if it is to be."""
         services = tuple(self._service(each) for each in self.document.services)
         prefixes = tuple(
-            sorted({IPv4Network(int(s.vip)) for s in self.document.services if s.announce})
+            sorted({s.prefix for s in self.document.services if s.announce}, key=prefix_rank)
         )
         peer = PeerView(IPv4Address("11.11.11.254"), 65001, SessionState.UP, 93784.5, prefixes)
         return Status(
@@ -85,7 +87,8 @@ class FakeOperator:
                 weight=each.weight,
                 state=each.state,
                 share=1 / len(pool.endpoints),
-                path="ipip 31.31.31.254 > 31.31.31.1 by 02:00:00:00:00:01",
+                server_id=each.server_id,
+                path=f"{pool.encapsulation} 31.31.31.254 > 31.31.31.1 by 02:00:00:00:00:01",
                 reachable=str(each.address) not in self.unreachable,
                 sent=Count(3, 300),
             )
@@ -93,8 +96,13 @@ class FakeOperator:
         )
         return ServiceView(
             name=service.name or "",
-            key=str(service.key),
+            key=service.label,
             pool=service.pool_name,
+            affinity=service.affinity,
+            flow_table=service.flow_table,
+            sources=service.sources,
+            quic=service.quic,
+            unserved=service.unserved,
             forwarding=True,
             announced=service.announce,
             why_not="",
@@ -104,12 +112,8 @@ class FakeOperator:
 
     def _explain(self, flow: Flow) -> Explanation:
         for service in self.document.services:
-            key = service.key
-            if (key.vip, key.protocol, key.port) == (
-                flow.destination,
-                flow.protocol,
-                flow.destination_port,
-            ):
+            key = ServiceKey(flow.destination, flow.protocol, flow.destination_port)
+            if key in service.keys:
                 pool = self.document.pool_of(service)
                 slot = int(flow.source) ^ flow.source_port
                 chosen = sorted(each.address for each in pool.endpoints)[slot % len(pool.endpoints)]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from headrace.model import KernelError, UnavailableError, build_document
+from headrace.model import Affinity, KernelError, UnavailableError, Unserved, build_document
 from tests.api.fakes import Api, FakeOperator
 from tests.api.loxilb_clients import (
     KUBE,
@@ -24,7 +24,7 @@ def test_a_rule_becomes_a_service(api: Api, operator: FakeOperator, rule: dict[s
     assert_success(api.ask("POST", RULE, rule))
 
     service = operator.document.services[0]
-    assert str(service.key) == "20.20.20.1:8080/tcp"
+    assert service.label == "20.20.20.1:8080/tcp"
     assert service.announce
     assert service.name == rule["serviceArguments"].get("name")
     assert {str(e.address): e.weight for e in service.endpoints or ()} == {
@@ -111,6 +111,7 @@ def test_the_same_rule_in_another_order_is_there_already(api: Api, operator: Fak
         ),
         pytest.param(changed(LOXICMD, BGP=False), id="no longer announced"),
         pytest.param(changed(LOXICMD, name="web"), id="another name"),
+        pytest.param(changed(LOXICMD, sel=3), id="another affinity"),
     ],
 )
 def test_a_rule_of_the_same_key_replaces(
@@ -213,7 +214,7 @@ def test_a_service_of_a_shared_pool_is_not_changed_behind_the_others(
     assert operator.document == SHARED
 
 
-@pytest.mark.parametrize("sel", [0, 2, 3, 4, 5, 6, 7])
+@pytest.mark.parametrize("sel", [0, 2, 4, 5, 6, 7])
 def test_a_choice_that_is_no_hash_is_refused_as_loxilb_does(api: Api, sel: int) -> None:
     answer = api.ask("POST", RULE, changed(LOXICMD, sel=sel))
 
@@ -221,9 +222,6 @@ def test_a_choice_that_is_no_hash_is_refused_as_loxilb_does(api: Api, sel: int) 
         200,
         {"result": "Error: Only Hash Selection criteria allowed for DSR mode"},
     )
-
-
-PORT_RANGE = {"portMax": 8090}
 
 
 @pytest.mark.parametrize(
@@ -235,9 +233,12 @@ PORT_RANGE = {"portMax": 8090}
         pytest.param({"mode": 4}, "mode fullproxy is not served", id="proxy"),
         pytest.param({"mode": 5}, "mode hostonearm is not served", id="host one-arm"),
         pytest.param({"mode": 9}, "mode 9 is not served", id="no mode"),
-        pytest.param({"protocol": "sctp"}, "only tcp and udp are served", id="SCTP"),
-        pytest.param({"protocol": "icmp"}, "only tcp and udp are served", id="ICMP"),
-        pytest.param(PORT_RANGE, "port ranges are not served", id="a range"),
+        pytest.param({"protocol": "none"}, "only tcp, udp and sctp are served", id="no protocol"),
+        pytest.param({"protocol": "icmp"}, "pings of a VIP are answered without", id="ICMP"),
+        pytest.param({"portMax": 80}, "portMax error: the range must begin", id="a range back"),
+        pytest.param({"port": 0, "portMax": 9}, "the range must begin with port 1", id="from 0"),
+        pytest.param({"portMax": 65_536}, "is not a range of ports in 1..65535", id="too far"),
+        pytest.param({"portMax": 13_000}, "4921 ports of all services are over", id="too wide"),
         pytest.param({"Monitor": True}, "health checks are not served", id="monitor"),
         pytest.param({"probetype": "ping"}, "health checks are not served", id="a probe"),
         pytest.param({"privateIP": "10.0.0.1"}, "privateIP error", id="NAT in a cloud"),
@@ -274,8 +275,9 @@ def test_what_is_not_served_is_refused_by_its_name(
         ({"endpoints": []}, "endpoints-range error"),
         ({"endpoints": None}, "endpoints-range error"),
         ({"secondaryIPs": [{"secondaryIP": "1.1.1.1"}]}, "DSR has no secondary addresses"),
-        ({"allowedSources": [{"prefix": "1.0.0.0/8"}]}, "source filters are not served"),
-        (with_endpoints(LOXICMD, ("2001:db8::1", 1)), "IPv6 endpoints are not served"),
+        ({"allowedSources": [{"prefix": "1.1.1.1/8"}]}, "bits set behind the prefix; write 1.0"),
+        ({"allowedSources": [{"prefix": "2001:db8::/32"}]}, "is no client of VIP 20.20.20.1"),
+        (with_endpoints(LOXICMD, ("::1", 1)), "is not the address of a server"),
         (with_endpoints(LOXICMD, ("56.56.56.1", 257)), "257 is not a whole number in 0..256"),
         (with_endpoints(LOXICMD, ("56.56.56.1", 1), ("56.56.56.1", 1)), "keep one of them"),
     ],
@@ -327,3 +329,104 @@ def test_a_failure_never_reads_like_a_success(
 
     assert answer.status == status
     assert "exist" not in answer.json["result"]
+
+
+def test_persist_sends_a_client_to_one_endpoint(api: Api, operator: FakeOperator) -> None:
+    affinities, listings = [], []
+    for sel in (3, 1):
+        assert_success(api.ask("POST", RULE, changed(LOXICMD, sel=sel)))
+        affinities.append(operator.document.services[0].affinity)
+        listings.append(listed(api)[0]["serviceArguments"]["sel"])
+
+    assert affinities == [Affinity.SOURCE_IP, Affinity.FLOW]
+    assert listings == [3, 1]
+
+
+def test_a_range_of_ports_is_one_rule_and_one_service(api: Api, operator: FakeOperator) -> None:
+    assert_success(api.ask("POST", RULE, changed(LOXICMD, portMax=8090)))
+    overlapping = api.ask("POST", RULE, LOXICMD)
+    arguments = listed(api)[0]["serviceArguments"]
+
+    assert [each.label for each in operator.document.services] == ["20.20.20.1:8080-8090/tcp"]
+    assert (arguments["port"], arguments["portMax"]) == (8080, 8090)
+    assert overlapping.status == 400
+    assert "has ports of services[0]" in overlapping.json["result"]
+
+
+@pytest.mark.parametrize("port_max", ["0", "8080"])
+def test_a_range_is_not_deleted_by_its_first_port(api: Api, port_max: str) -> None:
+    where = "externalipaddress/20.20.20.1/port/8080/portmax"
+    api.ask("POST", RULE, changed(LOXICMD, portMax=8090))
+
+    other = api.ask("DELETE", f"{RULE}/{where}/{port_max}/protocol/tcp")
+    same = api.ask("DELETE", f"{RULE}/{where}/8090/protocol/tcp")
+
+    assert other.status == 404
+    assert_success(same)
+
+
+def test_allowed_sources_are_the_clients_that_are_served(api: Api, operator: FakeOperator) -> None:
+    prefixes = [{"prefix": "10.0.0.0/8"}, {"prefix": "192.0.2.1"}, {"prefix": "10.0.0.0/8"}]
+    rule = LOXICMD | {"allowedSources": prefixes}
+
+    assert_success(api.ask("POST", RULE, rule))
+
+    assert listed(api)[0]["allowedSources"] == [
+        {"prefix": "10.0.0.0/8"},
+        {"prefix": "192.0.2.1/32"},
+    ]
+    assert api.ask("POST", RULE, rule | {"allowedSources": prefixes[::-1]}).status == 409
+    assert_success(api.ask("POST", RULE, LOXICMD))
+    assert operator.document.services[0].sources == ()
+
+
+def test_an_ipv6_rule_of_sctp_is_created_and_deleted(api: Api, operator: FakeOperator) -> None:
+    rule = with_endpoints(LOXICMD, ("2001:db8::56", 1), ("56.56.56.1", 2))
+    where = "externalipaddress/2001:db8:0::1/port/8080/protocol/sctp"
+
+    assert_success(api.ask("POST", RULE, changed(rule, externalIP="2001:db8::1", protocol="sctp")))
+    labels = [each.label for each in operator.document.services]
+
+    assert labels == ["[2001:db8::1]:8080/sctp"]
+    assert endpoints_of(api) == {"2001:db8::56": 1, "56.56.56.1": 2}
+    assert_success(api.ask("DELETE", f"{RULE}/{where}?bgp=true&block=0"))
+
+
+def test_a_prefix_is_a_rule_as_well(api: Api) -> None:
+    assert_success(api.ask("POST", RULE, changed(LOXICMD, externalIP="20.20.20.0/24")))
+
+    assert listed(api)[0]["serviceArguments"]["externalIP"] == "20.20.20.0/24"
+    where = "externalipaddress/20.20.20.0/24/port/8080/protocol/tcp"
+    assert_success(api.ask("DELETE", f"{RULE}/{where}"))
+
+
+POLICY = {
+    "vip": "20.20.20.1",
+    "protocol": "udp",
+    "port": 8080,
+    "endpoints": [{"address": "56.56.56.1", "server_id": 7}],
+    "encapsulation": "gue",
+    "dscp": 46,
+    "affinity": "destination-port",
+    "flow_table": "always",
+    "quic": True,
+    "unserved": "pass",
+}
+
+
+def test_what_a_rule_cannot_say_stays_as_the_operator_has_it(
+    api: Api, operator: FakeOperator
+) -> None:
+    operator.document = build_document({"services": [POLICY]})
+    before = operator.document.services[0]
+
+    assert_success(api.ask("POST", RULE, changed(LOXICMD, protocol="udp")))
+    assert_success(api.ask("POST", RULE, changed(LOXICMD, port=80) | {"endpoints": ENDPOINTS_80}))
+
+    replaced, beside = operator.document.services
+    assert replaced.model_copy(update={"endpoints": before.endpoints, "announce": False}) == before
+    assert [each.server_id for each in replaced.endpoints or ()] == [None, 7, None]
+    assert beside.unserved is Unserved.PASS
+
+
+ENDPOINTS_80 = [{"endpointIP": "56.56.56.1", "targetPort": 80, "weight": 1}]

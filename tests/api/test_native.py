@@ -77,7 +77,7 @@ def test_a_wrong_document_is_refused_as_a_whole_with_every_problem(
         },
         {
             "path": "services[1].port",
-            "message": '0 is not a port: use 1..65535, or "any" for all of them',
+            "message": '0 is not a port: use 1..65535, a range as 8000-8010, or "any" for all',
         },
     ]
     assert operator.document == Document()
@@ -137,7 +137,7 @@ def test_a_service_put_by_name_may_move_to_another_port(api: Api, operator: Fake
 
     api.ask("PUT", "/v1/services/web", WEB | {"port": 80})
 
-    assert [str(each.key) for each in operator.document.services] == ["20.20.20.1:80/tcp"]
+    assert [each.label for each in operator.document.services] == ["20.20.20.1:80/tcp"]
 
 
 @pytest.mark.parametrize(
@@ -209,6 +209,45 @@ def test_a_wrong_service_is_refused_with_paths_inside_it(
     assert put.json["problems"] == [problem]
 
 
+@pytest.mark.parametrize(
+    ("vip", "port", "where"),
+    [
+        ("20.20.20.1", "8000-8010", "20.20.20.1:8000-8010/tcp"),
+        ("2001:db8::1", "any", "[2001:db8::1]:any/tcp"),
+        ("20.20.20.0/24", 80, "20.20.20.0/24:80/tcp"),
+        ("2001:db8::/64", "80-81", "[2001:db8::/64]:80-81/tcp"),
+    ],
+)
+def test_ranges_prefixes_and_ipv6_are_put_read_and_deleted_by_their_key(
+    api: Api, vip: str, port: int | str, where: str
+) -> None:
+    body = WEB | {"vip": vip, "port": port}
+
+    answers = [
+        api.ask(method, f"/v1/services/{where}", body if method == "PUT" else None)
+        for method in ("PUT", "GET", "DELETE", "GET")
+    ]
+
+    assert [answer.status for answer in answers] == [200, 200, 200, 404]
+    assert answers[1].json["key"] == where
+
+
+def test_a_services_policy_is_shown(api: Api) -> None:
+    policy = {
+        "affinity": "source-ip",
+        "flow_table": "never",
+        "sources": ["10.0.0.0/8"],
+        "quic": False,
+        "unserved": "pass",
+    }
+    api.ask("PUT", "/v1/services/web", WEB | policy)
+
+    shown = api.ask("GET", "/v1/services/web").json
+
+    assert {key: shown[key] for key in policy} == policy
+    schemas.ServiceBody.model_validate(shown)
+
+
 def test_a_name_of_two_services_must_be_made_clear(api: Api) -> None:
     for port in (80, 81):
         api.ask("PUT", f"/v1/services/20.20.20.1:{port}/tcp", WEB | {"port": port})
@@ -250,7 +289,7 @@ def test_flows_are_explained_in_their_order(api: Api, operator: FakeOperator) ->
     api.ask("PUT", "/v1/document", {"services": [WEB]})
 
     told = api.ask(
-        "POST", "/v1/explain", {"flows": [flow(1), flow(2), flow(1) | {"source": "::1"}]}
+        "POST", "/v1/explain", {"flows": [flow(1), flow(2), flow(1) | {"source": "1.1.1.2"}]}
     )
     alone = operator.explain([schemas.FlowBody(**flow(1)).value()])[0]
 
@@ -262,6 +301,7 @@ def test_flows_are_explained_in_their_order(api: Api, operator: FakeOperator) ->
         "hash": alone.hash32,
         "slot": alone.slot,
         "endpoint": str(alone.endpoint),
+        "encapsulation": "ipip",
         "outer_source": "31.31.31.254",
         "outer_destination": str(alone.endpoint),
         "steps": ["the service takes it", f"slot {alone.slot}"],
@@ -281,7 +321,7 @@ def test_a_flow_without_a_service_has_no_endpoint(api: Api) -> None:
 
 
 def test_wrong_flows_are_told_one_by_one(api: Api) -> None:
-    bad = [flow(1), flow(70_000), flow(1) | {"protocol": "icmp"}]
+    bad = [flow(1), flow(70_000), flow(1) | {"protocol": "icmp"}, flow(1) | {"source": "::1"}]
 
     told = api.ask("POST", "/v1/explain", {"flows": bad})
 
@@ -289,6 +329,7 @@ def test_wrong_flows_are_told_one_by_one(api: Api) -> None:
     assert [each["path"] for each in told.json["problems"]] == [
         "flows[1].source_port",
         "flows[2].protocol",
+        "flows[3]",
     ]
 
 

@@ -60,7 +60,10 @@ def test_a_wrong_document_is_refused_with_every_problem(
 
     assert (done.code, done.out) == (1, "")
     assert done.err.splitlines() == [
-        'headrace: services[0].port: 0 is not a port: use 1..65535, or "any" for all of them',
+        (
+            "headrace: services[0].port: 0 is not a port: use 1..65535, a range as 8000-8010, or "
+            '"any" for all'
+        ),
         "services[1].weight: no such key here; remove it or correct its spelling",
     ]
     assert operator.revision == 0
@@ -125,6 +128,14 @@ def test_the_wide_status_has_the_whole_path_on_one_line(
         "ipip 31.31.31.254 > 31.31.31.1 by 02:00:00:00:00:01"
         in headrace("status", "-o", "wide").out
     )
+
+
+def test_the_wide_status_tells_what_is_particular_to_a_service(headrace: Headrace) -> None:
+    particular = {"affinity": "source-ip", "unserved": "pass", "sources": ["10.0.0.0/8"]}
+    headrace("apply", "-f", "-", stdin=json.dumps({"services": [WEB | particular]}))
+
+    assert "affinity source-ip, unserved pass, 1 sources" in headrace("status", "-o", "wide").out
+    assert "source-ip" not in headrace("status").out
 
 
 def test_a_key_with_brackets_is_shown_as_it_is(headrace: Headrace) -> None:
@@ -197,7 +208,7 @@ def test_many_flows_are_explained_in_their_order(headrace: Headrace, tmp_path: P
 
 
 def test_a_flow_without_a_service_has_no_endpoint(headrace: Headrace) -> None:
-    out = headrace("explain", "tcp", "1.1.1.1:1", "[2001:db8::1]:80").out
+    out = headrace("explain", "sctp", "[2001:db8::2]:1", "[2001:db8::1]:80").out
 
     assert out.splitlines() == ["1. no service listens there", "PASS_NO_SERVICE"]
 
@@ -209,7 +220,8 @@ def test_a_flow_without_a_service_has_no_endpoint(headrace: Headrace) -> None:
         (["explain", "tcp", "1.1.1.1:1"], "", "give PROTOCOL SOURCE:PORT VIP:PORT"),
         (["explain", "tcp", "1.1.1.1", "2.2.2.2:80"], "", "'1.1.1.1' is not ADDRESS:PORT"),
         (["explain", "tcp", "1.1.1.x:1", "2.2.2.2:80"], "", "flows[0].source: '1.1.1.x' is not"),
-        (["explain", "sctp", "1.1.1.1:1", "2.2.2.2:80"], "", "flows[0].protocol: 'sctp' is not"),
+        (["explain", "icmp", "1.1.1.1:1", "2.2.2.2:80"], "", "flows[0].protocol: 'icmp' is not"),
+        (["explain", "tcp", "1.1.1.1:1", "[::2]:80"], "", "flows[0]: 1.1.1.1 and ::2 are of"),
         (["explain", "--flows", "-"], "{}\n{", "- line 2: is not JSON"),
         (["explain", "--flows", "-"], "[1]\n", "flows[0]: [1] is not a mapping"),
         (["explain", "--flows", "/nowhere"], "", "/nowhere"),

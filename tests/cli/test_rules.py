@@ -24,7 +24,7 @@ def test_the_seeds_command_creates_its_rule(headrace: Headrace, operator: FakeOp
 
     assert (done.code, done.out, done.err) == (0, "Success\n", "")
     service = operator.document.services[0]
-    assert str(service.key) == "20.20.20.1:8080/tcp"
+    assert service.label == "20.20.20.1:8080/tcp"
     assert service.announce
     assert [(str(e.address), e.weight) for e in service.endpoints or ()] == [
         ("56.56.56.1", 1),
@@ -43,7 +43,7 @@ def test_several_ports_and_protocols_are_as_many_rules(
     )
 
     assert (done.code, done.out) == (0, "Success\n" * 4)
-    assert [str(each.key) for each in operator.document.services] == [
+    assert [each.label for each in operator.document.services] == [
         "20.20.20.1:80/tcp",
         "20.20.20.1:443/tcp",
         "20.20.20.1:8080/tcp",
@@ -51,6 +51,38 @@ def test_several_ports_and_protocols_are_as_many_rules(
     ]
     assert {each.name for each in operator.document.services} == {"web"}
     assert not any(each.announce for each in operator.document.services)
+
+
+def test_a_rule_may_have_what_layer_4_has(headrace: Headrace, operator: FakeOperator) -> None:
+    done = headrace(
+        *("create", "lb", "2001:db8::1", "--sctp=2020:2020", "--udp=80-89:80-89"),
+        *("--endpoints=2001:db8::56:3,[2001:db8::57]:1,56.56.56.1:1", "--sources=2001:db8:1::/48"),
+        *("--select=persist", "--mode=dsr"),
+    )
+    table = headrace("get", "lb", "-o", "wide").out
+
+    assert (done.code, done.out, done.err) == (0, "Success\n" * 2, "")
+    assert [each.label for each in operator.document.services] == [
+        "[2001:db8::1]:80-89/udp",
+        "[2001:db8::1]:2020/sctp",
+    ]
+    assert {each.affinity for each in operator.document.services} == {"source-ip"}
+    assert [str(e.address) for e in operator.document.services[0].endpoints or ()] == [
+        "2001:db8::56",
+        "2001:db8::57",
+        "56.56.56.1",
+    ]
+    assert "| 2001:db8::1 |         | 2001:db8:1::/48 |      | 80-89 | udp " in table
+    assert "| persist | dsr " in table
+
+
+def test_a_range_is_deleted_as_it_was_created(headrace: Headrace, operator: FakeOperator) -> None:
+    headrace(*shlex.split(" ".join(SEED).replace("8080:8080", "80-89:80")))
+
+    done = headrace("delete", "lb", "20.20.20.1", "--tcp=80-89")
+
+    assert (done.code, done.out) == (0, "Success\n")
+    assert operator.document.services == ()
 
 
 def test_endpoints_are_attached_and_detached(headrace: Headrace, operator: FakeOperator) -> None:
@@ -79,15 +111,15 @@ def test_endpoints_are_attached_and_detached(headrace: Headrace, operator: FakeO
         pytest.param({"--bgp": "--monitor"}, "health checks are not served", id="monitor"),
         pytest.param({"--bgp": "--mark=7"}, "marks are not served", id="mark"),
         pytest.param({"--bgp": "--secips=1.1.1.1"}, "DSR has no secondary", id="secips"),
-        pytest.param({"--bgp": "--sources=1.0.0.0/8"}, "source filters are not", id="sources"),
+        pytest.param({"--bgp": "--sources=::/8"}, "is no client of VIP 20.20.20.1", id="sources"),
         pytest.param({"--bgp": "--security=https"}, "not for layer 4", id="security"),
         pytest.param({"--bgp": "--security=x"}, "--security 'x' is none of", id="no sec"),
         pytest.param({"--bgp": "--host=a.org"}, "not for layer 4", id="host"),
         pytest.param({"--bgp": "--ppv2en"}, "not for DSR", id="ppv2en"),
         pytest.param({"--bgp": "--egress"}, "not for DSR", id="egress"),
-        pytest.param({"--tcp=8080:8080": "--sctp=1:1"}, "only tcp and udp are", id="sctp"),
         pytest.param({"--tcp=8080:8080": "--tcp=80:8080"}, "DSR rewrites no port", id="port"),
-        pytest.param({"--tcp=8080:8080": "--tcp=80-90:80-90"}, "ranges are not", id="range"),
+        pytest.param({"--tcp=8080:8080": "--tcp=80-90:80-91"}, "different sizes", id="range"),
+        pytest.param({"--tcp=8080:8080": "--tcp=90-80:90-80"}, "the range must", id="backward"),
         pytest.param({"--tcp=8080:8080": "--tcp=80"}, "'80' is not PORT:TARGET, as 80", id="one"),
         pytest.param(
             {"--tcp=8080:8080": "--tcp=a:b"}, "'a' is not PORT or PORT-MAX, as", id="text"
@@ -136,8 +168,8 @@ def test_ping_is_refused_after_the_ports_were_taken(
     done = headrace(*SEED, "--icmp")
 
     assert (done.code, done.out) == (1, "Success\n")
-    assert "only tcp and udp are served" in done.err
-    assert [str(each.key) for each in operator.document.services] == ["20.20.20.1:8080/tcp"]
+    assert "pings of a VIP are answered without a rule" in done.err
+    assert [each.label for each in operator.document.services] == ["20.20.20.1:8080/tcp"]
 
 
 def test_rules_are_shown_as_a_table_in_order(headrace: Headrace) -> None:

@@ -1,26 +1,31 @@
 """The world as control sees it, in memory. A fake fails on request: at its Nth call."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from headrace.model import (
     Announcement,
     Bgp,
     ConfigError,
     Count,
+    Encapsulation,
     Explanation,
     Flow,
     Forwarding,
     IPAddress,
     KernelError,
     NextHop,
+    OuterSources,
     Path,
     Port,
     Reach,
+    ServiceEntry,
     ServiceKey,
     SessionState,
+    Target,
+    Tuning,
     Tunnel,
     UnavailableError,
     Unresolved,
@@ -30,8 +35,17 @@ from headrace.model import (
 HOP = NextHop(2, bytes(5) + b"\1", bytes(5) + b"\2")
 
 
-def path_to(address: IPAddress) -> Path:
-    return Path(ip_address("31.31.31.253"), address, HOP, 9000)
+def path_to(target: Target, remote: IPAddress, sources: OuterSources) -> Path:
+    """A path as the underlay finds it; a source prefix leaves its low bits to the hash."""
+    if target.encapsulation is Encapsulation.L2:
+        return Path(None, None, HOP, 9000, Encapsulation.L2)
+    source = sources.v6 if remote.version == 6 else sources.v4
+    if isinstance(source, IPv4Network | IPv6Network):
+        return Path(
+            source.network_address, remote, HOP, 9000, target.encapsulation, source_hashed=True
+        )
+    own = ip_address("fd31::253" if remote.version == 6 else "31.31.31.253")
+    return Path(source or own, remote, HOP, 9000, target.encapsulation)
 
 
 @dataclass
@@ -55,21 +69,59 @@ class FakeDataplane:
         self.endpoints: dict[Reach, Path | None] = {}
         self.pools: dict[str, int] = {}
         self.uses: dict[str, frozenset[Reach]] = {}
-        self.services: dict[ServiceKey, str] = {}
+        self.services: dict[ServiceKey, ServiceEntry] = {}
+        self.down: frozenset[IPAddress] = frozenset()
+        self.server_ids: dict[str, dict[int, Reach]] = {}
+        self.tuning = Tuning()
+        self.settled_after_s: list[int] = []
+        self.fails_to_settle = False
+        self.packets = 0  # of each service
         self.ports: list[Port] = []
 
     def read(self) -> Forwarding:
         return Forwarding(
-            self.hash_keys, dict(self.endpoints), dict(self.pools), dict(self.services)
+            self.hash_keys,
+            dict(self.endpoints),
+            dict(self.pools),
+            dict(self.services),
+            self.down & {reach.endpoint for reach in self.endpoints},
+            {
+                name: {number: reach.endpoint for number, reach in ids.items()}
+                for name, ids in self.server_ids.items()
+            },
+            self.tuning,
         )
 
     def set_hash_keys(self, keys: Sequence[int]) -> None:
         self._journal.note("hash keys")
         self.hash_keys = tuple(keys)
 
+    def set_tuning(self, tuning: Tuning) -> None:
+        self._journal.note("tuning")
+        self.tuning = tuning
+
+    def set_down(self, addresses: frozenset[IPAddress]) -> None:
+        self._journal.note(f"down {' '.join(sorted(map(str, addresses))) or 'nobody'}")
+        assert addresses <= {reach.endpoint for reach in self.endpoints}, "only what was put"
+        self.down = addresses
+
+    def set_server_ids(self, pool: str, ids: Mapping[int, Reach]) -> None:
+        self._journal.note(f"server ids {pool}")
+        assert set(ids.values()) <= self.uses[pool], "an id names an endpoint of its pool"
+        self.server_ids[pool] = dict(ids)
+
+    def settle(self, idle_s: int) -> int:
+        self.settled_after_s.append(idle_s)
+        if self.fails_to_settle:
+            raise KernelError("settle", 12)
+        return 16
+
     def put_endpoint(self, reach: Reach, path: Path | None) -> None:
         self._journal.note(f"+endpoint {reach.endpoint}")
         self.endpoints[reach] = path
+
+    def reserve(self, slot_counts: Collection[int]) -> None:
+        self._journal.note(f"room for {len(slot_counts)}")
 
     def put_pool(
         self, name: str, reaches: Sequence[Reach], owners: Sequence[int], stamp: int
@@ -80,10 +132,10 @@ class FakeDataplane:
         self.pools[name] = stamp
         self.uses[name] = frozenset(reaches)
 
-    def put_service(self, key: ServiceKey, pool: str) -> None:
+    def put_service(self, key: ServiceKey, entry: ServiceEntry) -> None:
         self._journal.note(f"+service {key}")
-        assert pool in self.pools, "a service names a pool that is there"
-        self.services[key] = pool
+        assert entry.pool in self.pools, "a service names a pool that is there"
+        self.services[key] = entry
 
     def remove_service(self, key: ServiceKey) -> None:
         self._journal.note(f"-service {key}")
@@ -91,13 +143,15 @@ class FakeDataplane:
 
     def remove_pool(self, name: str) -> None:
         self._journal.note(f"-pool {name}")
-        assert name not in self.services.values(), "no service names a removed pool"
+        assert all(entry.pool != name for entry in self.services.values()), "nobody names it"
         del self.pools[name]
         del self.uses[name]
+        self.server_ids.pop(name, None)
 
     def remove_endpoint(self, reach: Reach) -> None:
         self._journal.note(f"-endpoint {reach.endpoint}")
         assert all(reach not in used for used in self.uses.values()), "no table names it"
+        assert all(reach not in ids.values() for ids in self.server_ids.values()), "nor an id"
         del self.endpoints[reach]
 
     def attach(self, ports: Sequence[Port]) -> None:
@@ -114,7 +168,7 @@ class FakeDataplane:
 
     def service_count(self, key: ServiceKey) -> Count:
         assert key in self.services
-        return Count(0, 0)
+        return Count(self.packets, 100 * self.packets)
 
     def endpoint_count(self, reach: Reach) -> Count:
         assert reach in self.endpoints
@@ -135,15 +189,15 @@ class FakeUnderlay:
 
     async def resolve(
         self,
-        endpoints: Iterable[IPAddress],
+        targets: Iterable[Target],
         tunnels: Mapping[IPAddress, Tunnel],
-        source: IPAddress | None,
-    ) -> dict[IPAddress, Path | Unresolved]:
+        sources: OuterSources,
+    ) -> dict[Target, Path | Unresolved]:
         return {
-            address: Unresolved("no route")
-            if address in self.unreachable
-            else path_to(self.outer.get(address, address))
-            for address in endpoints
+            target: Unresolved("no route")
+            if target.endpoint in self.unreachable
+            else path_to(target, self.outer.get(target.endpoint, target.endpoint), sources)
+            for target in targets
         }
 
 

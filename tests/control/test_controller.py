@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.control import Controller, World, restore
-from headrace.control.desired import build_desired
+from headrace.control.desired import build_desired, targets_of
 from headrace.control.plan import plan_forwarding
 from headrace.model import (
     Announcement,
     ConfigError,
     Document,
-    IPAddress,
     KernelError,
+    ServiceEntry,
     ServiceKey,
     parse_document,
 )
@@ -25,6 +25,7 @@ from .fakes import FakeDataplane, FakeSpeaker, FakeStore, FakeUnderlay, Journal
 
 VIP = ip_address("20.20.20.1")
 KEY = ServiceKey(VIP, Protocol.TCP, 8080)
+ENTRY = ServiceEntry(str(KEY))
 SEED = """
 services:
 - {vip: 20.20.20.1, protocol: tcp, port: 8080, announce: true, endpoints: [%s]}
@@ -76,6 +77,7 @@ async def test_adding_runs_endpoints_pool_service_announcement() -> None:
         "+endpoint 56.0.0.1",
         "+endpoint 57.0.0.1",
         "+endpoint 58.0.0.1",
+        "down nobody",
         "+pool 20.20.20.1:8080/tcp",
         "+service 20.20.20.1:8080/tcp",
         "announce 20.20.20.1/32",
@@ -172,6 +174,7 @@ async def test_endpoint_behind_another_tunnel_is_added_before_the_old_one_goes()
 
     assert node.take_entries() == [
         "+endpoint 57.0.0.1",
+        "down nobody",
         "+pool 20.20.20.1:8080/tcp",
         "-endpoint 57.0.0.1",
     ]
@@ -216,13 +219,13 @@ async def test_silent_speaker_stops_no_forwarding_and_is_shown() -> None:
 
     await node.edit(THREE)
 
-    assert node.dataplane.services == {KEY: str(KEY)}
+    assert node.dataplane.services == {KEY: ENTRY}
     assert "ExaBGP does not answer" in node.controller.status().problems
     (service,) = node.controller.status().services
     assert (service.forwarding, service.announced) == (True, False)
 
 
-@pytest.mark.parametrize("step", range(6))
+@pytest.mark.parametrize("step", range(7))
 async def test_change_that_fails_at_any_step_is_completed_by_the_next_try(step: int) -> None:
     node = Node()
     node.journal.fail_at = step
@@ -231,14 +234,14 @@ async def test_change_that_fails_at_any_step_is_completed_by_the_next_try(step: 
         await node.edit(THREE)
     await node.controller._reconcile()
 
-    assert node.dataplane.services == {KEY: str(KEY)}
+    assert node.dataplane.services == {KEY: ENTRY}
     assert node.speaker.announced == {Announcement(ip_network("20.20.20.1/32"))}
     assert node.controller.document == THREE
 
 
 async def test_announcement_that_fails_is_shown_and_made_by_the_next_try() -> None:
     node = Node()
-    node.journal.fail_at = 6
+    node.journal.fail_at = 7
 
     await node.edit(THREE)
     problems = node.controller.status().problems
@@ -256,7 +259,7 @@ async def test_stop_withdraws_and_leaves_the_data_plane() -> None:
     await node.controller.withdraw_all()
 
     assert node.take_entries() == ["withdraw 20.20.20.1/32"]
-    assert node.dataplane.services == {KEY: str(KEY)}
+    assert node.dataplane.services == {KEY: ENTRY}
 
 
 async def test_run_reconciles_when_it_is_woken() -> None:
@@ -270,11 +273,28 @@ async def test_run_reconciles_when_it_is_woken() -> None:
             await asyncio.sleep(0)
         task.cancel()
 
-    assert node.dataplane.services == {KEY: str(KEY)}
+    assert node.dataplane.services == {KEY: ENTRY}
 
 
-addresses = st.integers(1, 12).map(lambda n: f"56.0.0.{n}")
-pools = st.lists(addresses, min_size=1, max_size=5, unique=True)
+endpoints = st.fixed_dictionaries(
+    {"address": st.integers(1, 12).map(lambda n: f"56.0.0.{n}" if n % 3 else f"fd56::{n}")},
+    optional={"state": st.sampled_from(["draining", "disabled"])},
+)
+pools = st.fixed_dictionaries(
+    {"endpoints": st.lists(endpoints, min_size=1, max_size=5, unique_by=lambda e: e["address"])},
+    optional={"encapsulation": st.just("gue"), "dscp": st.integers(0, 63)},
+)
+policies = st.fixed_dictionaries(
+    {},
+    optional={
+        "affinity": st.sampled_from(["source-ip", "destination-port"]),
+        "flow_table": st.just("never"),
+        "sources": st.just(["10.0.0.0/8"]),
+    },
+)
+quic_pools = st.lists(st.integers(1, 12), min_size=1, max_size=4, unique=True).map(
+    lambda numbers: [{"address": f"57.0.0.{n}", "server_id": n % 5 or 9} for n in set(numbers)]
+)
 
 
 @st.composite
@@ -284,27 +304,37 @@ def documents(draw: st.DrawFn) -> Document:
     services: list[dict[str, object]] = []
     for port in ports:
         service: dict[str, object] = {
-            "vip": f"20.20.20.{port % 2}",
+            "vip": "20.20.0.0/16" if port % 3 == 0 else f"20.20.20.{port % 2}",
             "protocol": "tcp",
-            "port": port,
+            "port": draw(st.sampled_from([port, f"{10 * port}-{10 * port + 2}"])),
             "announce": True,
+            **draw(policies),
         }
         sharing = draw(st.booleans())
         if shared and sharing:
             services.append(service | {"pool": draw(st.sampled_from(sorted(shared)))})
         else:
-            services.append(service | {"endpoints": [{"address": a} for a in draw(pools)]})
+            services.append(service | draw(pools))
+    if draw(st.booleans()):
+        services.append(QUIC | {"endpoints": _distinct_ids(draw(quic_pools))})
     return Document.model_validate(
         {
             "services": services,
-            "pools": {
-                name: {"slots": 251, "endpoints": [{"address": a} for a in found]}
-                for name, found in shared.items()
+            "pools": {name: {"slots": 251, **pool} for name, pool in shared.items()},
+            "cluster": {
+                "hash_seed": draw(st.integers(0, 2)),
+                "udp_idle_s": draw(st.integers(1, 2)),
             },
-            "cluster": {"hash_seed": draw(st.integers(0, 2))},
             "bgp": THREE.bgp.model_dump(by_alias=True) if THREE.bgp else None,
         }
     )
+
+
+QUIC = {"vip": "20.20.20.9", "protocol": "udp", "port": 443, "quic": True}
+
+
+def _distinct_ids(found: list[dict[str, object]]) -> list[dict[str, object]]:
+    return list({each["server_id"]: each for each in found}.values())
 
 
 @given(st.lists(documents(), min_size=1, max_size=4), st.integers(0, 40))
@@ -321,14 +351,10 @@ def test_any_documents_in_a_row_end_as_the_last_one_says(row: list[Document], fa
             except KernelError:
                 await node.controller._reconcile()
         await node.controller._reconcile()
-        paths = await node.underlay.resolve(_addresses(row[-1]), {}, None)
+        paths = await node.underlay.resolve(targets_of(row[-1]), {}, row[-1].node.sources)
         actual = node.dataplane.read()
         desired = build_desired(row[-1], paths, actual, {})
         assert plan_forwarding(desired, actual) == []
         assert node.speaker.announced == desired.announcements
 
     asyncio.run(apply_all())
-
-
-def _addresses(document: Document) -> set[IPAddress]:
-    return {e.address for pool in document.all_pools().values() for e in pool.endpoints}

@@ -22,6 +22,7 @@ from headrace.model import (
     Forwarding,
     KernelError,
     Reach,
+    ServiceEntry,
     ServiceKey,
     SessionState,
     UnavailableError,
@@ -30,7 +31,7 @@ from headrace.model import (
 )
 from headrace.model.values import Protocol
 
-from .test_controller import KEY, NOTHING, SEED, THREE, Node
+from .test_controller import ENTRY, KEY, NOTHING, SEED, THREE, Node
 
 OTHER_KEY = ServiceKey(ip_address("20.20.20.2"), Protocol.TCP, 80)
 ANNOUNCED = {Announcement(ip_network("20.20.20.1/32"))}
@@ -81,7 +82,7 @@ def problems(node: Node) -> tuple[str, ...]:
     return node.controller.status().problems
 
 
-@pytest.mark.parametrize("step", range(6))
+@pytest.mark.parametrize("step", range(7))
 async def test_an_edit_that_fails_in_the_kernel_is_completed_by_itself(step: int) -> None:
     node = Node()
     async with running(node):
@@ -93,7 +94,7 @@ async def test_an_edit_that_fails_in_the_kernel_is_completed_by_itself(step: int
         await until(lambda: node.speaker.announced == ANNOUNCED and not problems(node))
 
     assert "Cannot allocate memory" in shown[0]
-    assert node.dataplane.services == {KEY: str(KEY)}
+    assert node.dataplane.services == {KEY: ENTRY}
 
 
 async def test_a_speaker_that_fails_an_edit_is_asked_again() -> None:
@@ -281,7 +282,9 @@ OTHER_REACH = Reach(ip_address("59.0.0.1"))
     ],
 )
 def test_removals_wait_for_the_withdrawal_of_their_vip(heard: list[str], held: list[Step]) -> None:
-    actual = Forwarding((), {OTHER_REACH: None}, {"shared": 1, "own": 2}, {KEY: "shared"})
+    actual = Forwarding(
+        (), {OTHER_REACH: None}, {"shared": 1, "own": 2}, {KEY: ServiceEntry("shared")}
+    )
     steps: list[Step] = [
         SetHashKeys((1,)),
         PutEndpoint(OTHER_REACH, None),

@@ -1,13 +1,15 @@
 """A data plane of a test's own, with services on it, and both ways to run a packet through it."""
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path as FilePath
 
 from headrace.dataplane import Dataplane, libbpf, reference
+from headrace.dataplane.layout import SLOT_OWNER_MASK
 from headrace.maglev import FlowHash
-from headrace.model import NextHop, Path, Port, Protocol, Reach, ServiceKey
+from headrace.model import NextHop, Path, Port, Protocol, Reach, ServiceEntry, ServiceKey, Tuning
 
 OWN_MAC = bytes.fromhex("020000000001")
 BRIDGE_MAC = bytes.fromhex("020000000002")
@@ -61,11 +63,13 @@ class Rig:
 
     def __init__(self, directory: FilePath) -> None:
         self.dataplane = Dataplane(directory)
+        self.memory = reference.Memory()
 
     def serve(self) -> None:
         """The services that the packet cases are about."""
         plane = self.dataplane
         plane.set_hash_keys(FlowHash.of_seed(0x5EED).keys)
+        plane.set_tuning(Tuning(answers_per_s=1_000_000_000))
         plane.set_ports([Port("lo", LOOPBACK, (OWN_MAC, BRIDGE_MAC))])
         self._pool("web", [reach(number) for number in range(1, 4)])
         self._pool("small", [reach(9)], mtu_bytes=SMALL_MTU)
@@ -79,7 +83,7 @@ class Rig:
             ServiceKey(VIP_NO_PATH, Protocol.TCP, 80): "dark",
             ServiceKey(VIP_SMALL_MTU, Protocol.TCP, 80): "small",
         }.items():
-            plane.put_service(key, pool)
+            plane.put_service(key, ServiceEntry(pool))
 
     def _pool(self, name: str, reaches: Sequence[Reach], mtu_bytes: int = MTU) -> None:
         for each in reaches:
@@ -98,11 +102,15 @@ class Rig:
 
     def expected(self, packet: bytes) -> reference.Outcome:
         """What the reference says about it."""
-        return reference.process(packet, LOOPBACK, self.dataplane.tables())
+        return reference.process(
+            packet, LOOPBACK, self.dataplane.tables(), self.memory, int(time.monotonic())
+        )
 
     def counts(self) -> dict[str, int]:
         return {each.name: each.count.packets for each in self.dataplane.verdict_counts()}
 
 
-def endpoints_of(plane: Dataplane, pool: str) -> Iterable[int]:
-    return set(next(t for t in plane.tables().services.values() if t.name == pool).slots)
+def endpoints_of(plane: Dataplane, pool: str) -> set[int]:
+    """The indexes of the endpoints that own a pool's slots."""
+    table = next(row.pool for row in plane.tables().services.values() if row.pool.name == pool)
+    return {word & SLOT_OWNER_MASK for word in table.words}

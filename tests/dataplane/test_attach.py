@@ -16,6 +16,7 @@ PRELUDE = """
 import json, socket, sys
 from pathlib import Path
 from headrace.dataplane import Dataplane
+from headrace.dataplane.selftest import loses_big_redirects
 from headrace.model import Port
 
 def port(name):
@@ -114,3 +115,31 @@ def test_interface_that_refuses_native_mode_gets_generic(namespace: str, pins: P
     seen = inside(namespace, pins, 'plane.attach([port("br0")]); print(json.dumps(plane.modes()))')
 
     assert seen == {"br0": "generic"}
+
+
+LOSSY = """
+from headrace.dataplane import loader
+loader.loses_big_redirects = lambda: True
+plane.attach([port("v0")])
+print(json.dumps(plane.modes()))
+"""
+
+
+@pytest.mark.parametrize(("mtu", "mode"), [(3506, "native"), (3507, "generic")])
+def test_kernel_that_loses_big_redirects_gets_generic_where_packets_are_big(
+    namespace: str, pins: Path, mtu: int, mode: str
+) -> None:
+    for end in ("v0", "p0"):
+        run("ip", "-n", namespace, "link", "set", end, "mtu", str(mtu))
+
+    assert inside(namespace, pins, LOSSY) == {"v0": mode}
+
+
+def test_kernel_that_carries_big_redirects_gets_native_mode(namespace: str, pins: Path) -> None:
+    for end in ("v0", "p0"):
+        run("ip", "-n", namespace, "link", "set", end, "mtu", "9000")
+
+    seen = inside(namespace, pins, 'plane.attach([port("v0")]); print(json.dumps(plane.modes()))')
+
+    lossy = inside(namespace, pins, "print(json.dumps(loses_big_redirects()))")
+    assert seen == {"v0": "generic" if lossy else "native"}

@@ -5,12 +5,18 @@ import pytest
 
 from headrace.dataplane import Action, all_verdicts, reference
 
+BEGINNINGS = {
+    Action.PASS: "pass_",
+    Action.DROP: "drop_",
+    Action.SEND: "sent",
+    Action.ANSWER: "answered_",
+}
+
 
 @pytest.mark.parametrize("program", ["headrace", "tailrace"])
 def test_verdict_names_say_their_action(program: str) -> None:
     for verdict in all_verdicts(program):
-        expected = {Action.PASS: "pass_", Action.DROP: "drop_", Action.SEND: "sent"}
-        assert verdict.name.startswith(expected[verdict.action])
+        assert verdict.name.startswith(BEGINNINGS[verdict.action])
         assert verdict.meaning
 
 

@@ -5,51 +5,14 @@ HEADRACE_FAILURE_SETS=100000 tries that many random sets of failures; a few by d
 
 import os
 import random
-from collections.abc import Iterator
 from dataclasses import replace
-from ipaddress import ip_address
 
 import pytest
 
-from headrace.maglev import (
-    Candidate,
-    Disruption,
-    Table,
-    build_table,
-    change_down,
-    disruption,
-    imbalance,
-    shares,
-)
+from headrace.maglev import Disruption, build_table, change_down, disruption, imbalance, shares
+from tests.maglev.evenness import equal_pool, every_view, needless_of, random_moves
 
 FAILURE_SETS = int(os.environ.get("HEADRACE_FAILURE_SETS", "60"))
-SETS_PER_POOL = 20
-
-
-def equal_pool(count: int) -> list[Candidate]:
-    return [Candidate(ip_address(0x0A000001 + index)) for index in range(count)]
-
-
-def random_views(chance: random.Random, table: Table) -> Iterator[Table]:
-    """The table with random endpoints down: a few of them, many, or nearly all."""
-    count = len(table.candidates)
-    for _ in range(SETS_PER_POOL):
-        size = chance.choice([1, 2, chance.randint(1, count), count - 1, count])
-        down = chance.sample(table.candidates, min(size, count))
-        yield change_down(table, [candidate.address for candidate in down])
-
-
-def random_pool(chance: random.Random) -> list[Candidate]:
-    """1 to 100 endpoints, of equal or unequal weight, some of them drained."""
-    heaviest = chance.choice([1, 1, 3])
-    return [
-        Candidate(
-            ip_address(chance.getrandbits(32)),
-            chance.randint(1, heaviest),
-            drained=chance.random() < 0.1,
-        )
-        for _ in range(chance.choice([1, 2, 3, 10, 100]))
-    ]
 
 
 def test_a_healthy_pool_of_100_is_even_to_a_thousandth() -> None:
@@ -68,16 +31,17 @@ def test_the_slots_of_failed_endpoints_are_shared_out(seed: int, down: int, bar:
 
 
 def test_slots_move_only_from_failed_and_to_returned_endpoints() -> None:
-    chance = random.Random(20)
+    moves = list(random_moves(20, FAILURE_SETS))
 
-    for _ in range(FAILURE_SETS // SETS_PER_POOL):
-        before = build_table(
-            chance.getrandbits(64), random_pool(chance), chance.choice([251, 1021, 4093])
-        )
-        for after in random_views(chance, before):
-            moved = disruption(before, after)
-            assert moved.needless == 0
-            before = after
+    assert len(moves) == FAILURE_SETS
+    assert sum(moved.needless for moved in moves) == 0
+    assert any(moved.slots for moved in moves)
+
+
+def test_every_set_of_failures_of_8_moves_only_their_slots() -> None:
+    table = build_table(0, equal_pool(8), 251)
+
+    assert [needless_of(table, view) for view in every_view(table)] == [0] * 256
 
 
 def test_every_single_failure_of_100_moves_exactly_its_slots() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from headrace.maglev import FlowHash, slot_of
 from headrace.maglev.flow_hash import key_of
-from headrace.model.values import Flow, Protocol
+from headrace.model.values import Affinity, Flow, Protocol
 from tests.maglev.vectors import FLOW_VECTORS
 
 FLOWS_PER_SAMPLE = 20_000
@@ -102,13 +102,12 @@ def test_flows_hash_as_published() -> None:
             destination=ip_address(vector["destination"]),
             destination_port=vector["destination_port"],
         )
-        hash32 = FlowHash.of_seed(int(vector["seed"], 16)).hash32(
-            flow, source_only=vector["affinity"] == "source-ip"
-        )
+        affinity = Affinity(vector["affinity"])
+        hash32 = FlowHash.of_seed(int(vector["seed"], 16)).hash32(flow, affinity)
 
         assert hash32 == vector["hash32"], vector
         assert {n: slot_of(hash32, int(n)) for n in vector["slots"]} == vector["slots"]
-    assert len(vectors) == 72
+    assert len(vectors) == 108
 
 
 @pytest.mark.parametrize("seed", [0, 1, 0xA5A5_5A5A_DEAD_BEEF])
@@ -129,7 +128,18 @@ def test_affinity_to_the_source_leaves_out_ports_and_protocol() -> None:
     other = Flow(Protocol.UDP, IPv4Address("192.0.2.1"), 50_000, IPV4_VIP, 53)
     stranger = Flow(Protocol.TCP, IPv4Address("192.0.2.2"), 40_000, IPV4_VIP, 80)
 
-    hashes = [flow_hash.hash32(flow, source_only=True) for flow in (one, other, stranger)]
+    hashes = [flow_hash.hash32(flow, Affinity.SOURCE_IP) for flow in (one, other, stranger)]
+
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_affinity_to_the_destination_port_leaves_out_all_else() -> None:
+    flow_hash = FlowHash.of_seed(7)
+    one = Flow(Protocol.TCP, IPv4Address("192.0.2.1"), 40_000, IPV4_VIP, 80)
+    other = Flow(Protocol.UDP, IPv4Address("192.0.2.2"), 50_000, IPv4Address("203.0.113.9"), 80)
+    stranger = Flow(Protocol.TCP, IPv4Address("192.0.2.1"), 40_000, IPV4_VIP, 443)
+
+    hashes = [flow_hash.hash32(flow, Affinity.DESTINATION_PORT) for flow in (one, other, stranger)]
 
     assert hashes[0] == hashes[1] != hashes[2]
 

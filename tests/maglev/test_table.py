@@ -20,6 +20,7 @@ from headrace.maglev import (
 )
 from headrace.model.errors import ConfigError
 from headrace.model.limits import LIMIT_ENDPOINTS_PER_DOCUMENT, LIMIT_WEIGHT, SLOT_COUNT_MAX
+from tests.maglev.prove import fingerprint, in_another_process, weighted
 from tests.maglev.strategies import pools, seeds, slot_counts, tiny_weights
 
 three = [Candidate(ip_address(f"10.0.0.{last}")) for last in (1, 2, 3)]
@@ -74,6 +75,10 @@ def test_history_does_not_matter(
 
     assert table == fresh == with_help
     assert table.owners == fresh.owners == with_help.owners
+
+
+def test_the_process_does_not_matter() -> None:
+    assert in_another_process("1") == in_another_process("2") == fingerprint(weighted())
 
 
 def test_another_configuration_is_no_help() -> None:

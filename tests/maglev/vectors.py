@@ -17,7 +17,7 @@ from typing import Any
 
 from headrace.maglev import Candidate, FlowHash, build_table, oracle, slot_of
 from headrace.maglev.flow_hash import key_of
-from headrace.model.values import Flow, Protocol
+from headrace.model.values import Affinity, Flow, Protocol
 from tests.house.source import ROOT
 
 FLOW_VECTORS = ROOT / "docs/hash-v1-vectors.json"
@@ -111,10 +111,10 @@ def flow_vectors() -> dict[str, Any]:
             for seed in SEEDS
         ],
         "flows": [
-            _flow_vector(seed, flow, source_only=source_only)
+            _flow_vector(seed, flow, affinity)
             for seed in SEEDS
             for flow in FLOWS
-            for source_only in (False, True)
+            for affinity in Affinity
         ],
         "endpoint_walks": [
             {
@@ -174,15 +174,15 @@ def kept(values: "array[int]") -> list[int] | str:
 def write() -> None:
     """Write the files that do not exist yet."""
     if not FLOW_VECTORS.exists():
-        FLOW_VECTORS.write_text(_text(flow_vectors()))
+        FLOW_VECTORS.write_text(text_of(flow_vectors()))
     for case in TABLE_CASES:
         path = GOLDEN / f"{case.name}.json"
         if not path.exists():
-            path.write_text(_text(golden_table(case)))
+            path.write_text(text_of(golden_table(case)))
 
 
-def _flow_vector(seed: int, flow: Flow, *, source_only: bool) -> dict[str, Any]:
-    hash32 = FlowHash.of_seed(seed).hash32(flow, source_only=source_only)
+def _flow_vector(seed: int, flow: Flow, affinity: Affinity) -> dict[str, Any]:
+    hash32 = FlowHash.of_seed(seed).hash32(flow, affinity)
     return {
         "seed": _hex(seed),
         "source": str(flow.source),
@@ -190,7 +190,7 @@ def _flow_vector(seed: int, flow: Flow, *, source_only: bool) -> dict[str, Any]:
         "protocol": flow.protocol.number,
         "source_port": flow.source_port,
         "destination_port": flow.destination_port,
-        "affinity": "source-ip" if source_only else "flow",
+        "affinity": str(affinity),
         "hash32": hash32,
         "slots": {str(slot_count): slot_of(hash32, slot_count) for slot_count in SLOT_COUNTS},
     }
@@ -204,7 +204,7 @@ def _beginning(walk: Iterator[int]) -> list[int]:
     return list(itertools.islice(walk, 3))
 
 
-def _text(value: dict[str, Any]) -> str:
+def text_of(value: dict[str, Any]) -> str:
     """JSON with a line for each item of a list of objects, and for any other list."""
     lines = []
     for key, item in value.items():

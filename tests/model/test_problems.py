@@ -95,24 +95,59 @@ from tests.model.strategies import SERVICE, problems_of
             id="a multicast VIP",
         ),
         pytest.param(
-            f"services: [{SERVICE.replace('20.20.20.1', '2001:db8::1')}]",
-            ["services[0].vip: IPv6 VIPs are not served by this version; use IPv4"],
-            id="an IPv6 VIP",
+            "services: [" + SERVICE.replace("20.20.20.1", "'::ffff:20.20.20.1'") + "]",
+            ["services[0].vip: ::ffff:20.20.20.1 is an IPv4 address; write 20.20.20.1"],
+            id="an IPv4 VIP in IPv6 form",
         ),
         pytest.param(
-            f"services: [{SERVICE.replace('tcp', 'sctp')}]",
-            ["services[0].protocol: 'sctp' is not served; use 'tcp' or 'udp'"],
+            f"services: [{SERVICE.replace('20.20.20.1', '20.20.20.1/24')}]",
+            ["services[0].vip: 20.20.20.1/24 has bits set behind the prefix; write 20.20.20.0/24"],
+            id="a VIP prefix with host bits",
+        ),
+        pytest.param(
+            f"services: [{SERVICE.replace('20.20.20.1', '20.20.20.0/33')}]",
+            ["services[0].vip: '20.20.20.0/33' is not a prefix; write one as 192.0.2.0/24"],
+            id="a VIP prefix that is none",
+        ),
+        pytest.param(
+            f"services: [{SERVICE.replace('20.20.20.1', '224.0.0.0/3')}]",
+            [
+                (
+                    "services[0].vip: 224.0.0.0/3 holds 224.0.0.0/4, which routers do not forward; "
+                    "use another"
+                )
+            ],
+            id="a VIP prefix with multicast in it",
+        ),
+        pytest.param(
+            f"services: [{SERVICE.replace('tcp', 'icmp')}]",
+            ["services[0].protocol: 'icmp' is not served; use 'tcp', 'udp' or 'sctp'"],
             id="a protocol that is not served",
         ),
         pytest.param(
             f"services: [{SERVICE.replace('8080', '65536')}]",
-            ['services[0].port: 65536 is not a port: use 1..65535, or "any" for all of them'],
+            [
+                (
+                    "services[0].port: 65536 is not a port: use 1..65535, "
+                    'a range as 8000-8010, or "any" for all'
+                )
+            ],
             id="a port too high",
         ),
         pytest.param(
             f"services: [{SERVICE.replace('8080', 'true')}]",
-            ['services[0].port: True is not a port: use 1..65535, or "any" for all of them'],
+            [
+                (
+                    "services[0].port: True is not a port: use 1..65535, "
+                    'a range as 8000-8010, or "any" for all'
+                )
+            ],
             id="a port that is a truth value",
+        ),
+        pytest.param(
+            f"services: [{SERVICE.replace('8080', '90-80')}]",
+            [("services[0].port: 90-80 is not a range of ports in 1..65535, the lower one first")],
+            id="a range backward",
         ),
         pytest.param(
             f"services: [{SERVICE.replace('{vip', '{announce: sure, vip')}]",
@@ -192,15 +227,15 @@ from tests.model.strategies import SERVICE, problems_of
             id="an endpoint twice",
         ),
         pytest.param(
-            "pools: {p: {endpoints: [{address: '::1'}, {address: '2001:db8::1'}]}}",
+            "pools: {p: {endpoints: [{address: '::1'}, {address: 'fe80::1'}]}}",
             [
                 (
                     "pools.p.endpoints[0].address: ::1 is not the address of a server; "
                     "use the endpoint's own"
                 ),
                 (
-                    "pools.p.endpoints[1].address: IPv6 endpoints are not served by this version; "
-                    "use IPv4"
+                    "pools.p.endpoints[1].address: fe80::1 is link-local, "
+                    "of no interface in particular; use another"
                 ),
             ],
             id="endpoints that cannot be",

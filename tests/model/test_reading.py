@@ -99,6 +99,97 @@ def test_a_document_at_the_limit_of_services_is_read_and_one_more_is_refused() -
         check_document(over)
 
 
+PORTS = "{{vip: {}, protocol: tcp, port: {}, pool: p}}"
+POOL = "pools: {p: {endpoints: [{address: 1.1.1.1}]}}"
+
+
+def test_each_port_of_a_range_counts_as_a_service() -> None:
+    def text(last: int) -> str:
+        return f"services: [{PORTS.format('20.20.20.1', f'1-{last}')}]\n{POOL}"
+
+    assert len(parse_document(text(limits.LIMIT_SERVICES)).services[0].keys) == 4096
+    assert problems_of(text(limits.LIMIT_SERVICES + 1)) == [
+        (
+            "services: 4097 ports of all services are over the limit of 4096; "
+            "use port any, or serve some from other nodes"
+        )
+    ]
+
+
+def test_pools_of_single_services_count_as_well() -> None:
+    def text(count: int) -> str:
+        own = "{{vip: 20.20.20.1, protocol: tcp, port: {}, endpoints: [{{address: 1.1.1.1}}]}}"
+        return "services: [" + ", ".join(own.format(1 + n) for n in range(count)) + "]"
+
+    assert len(parse_document(text(limits.LIMIT_POOLS)).all_pools()) == limits.LIMIT_POOLS
+    assert problems_of(text(limits.LIMIT_POOLS + 1)) == [
+        (
+            "services: 1025 pools of all services are over the limit of 1024; "
+            "share some under pools, or serve some from other nodes"
+        )
+    ]
+
+
+def test_vip_prefixes_at_the_limit_are_read_and_one_more_is_refused() -> None:
+    def text(count: int) -> str:
+        vips = [f"20.{n >> 7}.{(2 * n) & 255}.0/23" for n in range(count)]
+        return f"services: [{', '.join(PORTS.format(vip, 80) for vip in vips)}]\n{POOL}"
+
+    assert len(parse_document(text(limits.LIMIT_VIP_PREFIXES)).services) == 1024
+    assert problems_of(text(limits.LIMIT_VIP_PREFIXES + 1)) == [
+        "services: 1025 VIP prefixes are over the limit of 1024; join some into one"
+    ]
+
+
+def test_equal_lists_of_sources_count_once_and_others_together() -> None:
+    def text(*counts: int) -> str:
+        services = [
+            {
+                "vip": "20.20.20.1",
+                "protocol": "tcp",
+                "port": 80 + index,
+                "pool": "p",
+                "sources": [f"10.{n >> 8}.{n & 255}.0/24" for n in range(count)],
+            }
+            for index, count in enumerate(counts)
+        ]
+        return json.dumps({"services": services, "pools": {"p": {"endpoints": [ONE]}}})
+
+    half = limits.LIMIT_SOURCES // 2
+
+    assert len(parse_document(text(half, half - 1, half, 1)).services) == 4
+    assert problems_of(text(half, half - 1, 2)) == [
+        (
+            "services: 16385 source prefixes of all services are over the limit of 16384; "
+            "join some into one"
+        )
+    ]
+
+
+ONE = {"address": "1.1.1.1"}
+
+
+def test_server_ids_beyond_the_limit_are_refused() -> None:
+    quarter = limits.LIMIT_SERVER_IDS // 4
+
+    def text(more: int) -> str:
+        pools = {
+            f"p{part}": {
+                "endpoints": [
+                    {"address": f"10.0.{n >> 8}.{n & 255}", "server_id": 1 + n}
+                    for n in range(quarter + (more if part == 0 else 0))
+                ]
+            }
+            for part in range(4)
+        }
+        return json.dumps({"pools": pools})
+
+    assert len(parse_document(text(0)).pools) == 4
+    assert problems_of(text(1)) == [
+        "pools: 16385 server ids are over the limit of 16384; serve some from other nodes"
+    ]
+
+
 def test_a_text_over_the_limit_is_refused_before_it_is_parsed() -> None:
     assert problems_of(" " * (limits.LIMIT_DOCUMENT_BYTES + 1)) == [
         "the document is over 16777216 bytes; split it"
@@ -119,7 +210,7 @@ def test_one_service_is_read_with_paths_that_start_inside_it() -> None:
         build_service({"vip": "20.20.20.1", "protocol": "tcp", "port": "http"})
 
     assert str(caught.value) == (
-        "port: 'http' is not a port: use 1..65535, or \"any\" for all of them"
+        "port: 'http' is not a port: use 1..65535, a range as 8000-8010, or \"any\" for all"
     )
 
 
@@ -137,7 +228,7 @@ def test_a_document_survives_the_way_to_text_and_back(document: Document) -> Non
 
 @given(documents())
 def test_yaml_and_json_of_the_same_document_are_the_same(document: Document) -> None:
-    as_yaml = yaml.safe_dump(json.loads(dump_document(document)), allow_unicode=True)
+    as_yaml = yaml.safe_dump(json.loads(dump_document(document)))
 
     assert parse_document(as_yaml) == document
 
@@ -188,6 +279,13 @@ _KEYS = [
     "address",
     "weight",
     "state",
+    "server_id",
+    "encapsulation",
+    "dscp",
+    "sources",
+    "quic",
+    "unserved",
+    "flow_table",
     "peers",
     "as",
     "tunnels",
@@ -201,32 +299,11 @@ _values = st.recursive(
     | st.floats()
     | st.text(max_size=10)
     | st.dates()
-    | st.sampled_from(["20.20.20.1", "::1", "tcp", "any", "p"]),
+    | st.sampled_from(["20.20.20.1", "2001:db8::/64", "udp", "any", "80-90", "p", "l2", "copy"]),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(
-                [
-                    "services",
-                    "pools",
-                    "bgp",
-                    "node",
-                    "cluster",
-                    "vip",
-                    "port",
-                    "pool",
-                    "endpoints",
-                    "protocol",
-                    "address",
-                    "weight",
-                    "state",
-                    "peers",
-                    "as",
-                    "tunnels",
-                    "p",
-                    "slots",
-                ]
-            ),
+            st.sampled_from(_KEYS),
             inner,
             max_size=4,
         )

@@ -1,6 +1,7 @@
 """Values that travel between rooms."""
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,9 @@ from headrace.model import Protocol, ServiceKey
 
 keys = st.builds(
     ServiceKey,
-    vip=st.ip_addresses(),
+    vip=st.ip_addresses()
+    | st.ip_addresses(v=4).map(lambda a: ip_network((a, 24), strict=False))
+    | st.ip_addresses(v=6).map(lambda a: ip_network((a, 64), strict=False)),
     protocol=st.sampled_from(Protocol),
     port=st.integers(0, 65_535),
 )
@@ -26,6 +29,8 @@ def test_a_key_is_read_back_from_its_text(key: ServiceKey) -> None:
     [
         ("20.20.20.1:8080/tcp", ServiceKey(ip_address("20.20.20.1"), Protocol.TCP, 8080)),
         ("[2001:db8::1]:any/udp", ServiceKey(ip_address("2001:db8::1"), Protocol.UDP, 0)),
+        ("20.20.20.0/24:5/sctp", ServiceKey(ip_network("20.20.20.0/24"), Protocol.SCTP, 5)),
+        ("[2001:db8::/64]:5/tcp", ServiceKey(ip_network("2001:db8::/64"), Protocol.TCP, 5)),
     ],
 )
 def test_a_key_reads_as_people_write_it(text: str, key: ServiceKey) -> None:
@@ -53,3 +58,20 @@ def test_a_key_reads_as_people_write_it(text: str, key: ServiceKey) -> None:
 def test_what_is_no_key_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         ServiceKey.of_text(text)
+
+
+@given(st.lists(keys, unique=True), st.randoms())
+def test_keys_of_both_families_have_one_order(found: list[ServiceKey], random: Random) -> None:
+    in_order = sorted(found)
+    random.shuffle(found)
+
+    assert sorted(found) == in_order
+    assert [key.vip.version for key in in_order] == sorted(key.vip.version for key in found)
+
+
+def test_an_address_comes_after_the_prefix_that_it_begins() -> None:
+    last, *others = "20.20.20.0:80/tcp", "20.20.20.0/25:80/tcp", "20.20.20.0/24:80/tcp"
+
+    in_order = sorted(ServiceKey.of_text(text) for text in [last, *others])
+
+    assert [str(key) for key in in_order] == [*others[::-1], last]

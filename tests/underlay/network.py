@@ -26,6 +26,8 @@ class Namespace:
         self.name = f"hr-test-{os.getpid()}-{next(_numbers)}-{label}"
         _run("ip", "netns", "add", self.name)
         self.ip("link set lo up")
+        # A device whose link-local address is still being checked asks no IPv6 neighbour: 1-2 s.
+        self.sysctl("net.ipv6.conf.default.accept_dad=0")
 
     def remove(self) -> None:
         """Take it away with all that is in it."""

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
 
-from headrace.model import Path, Unresolved
+from headrace.model import OuterSources, Path, Target, Unresolved
 from headrace.underlay import Underlay
 from headrace.underlay.snapshot import Neighbour
 from tests.underlay.network import Namespace
@@ -33,9 +33,9 @@ class Node:
         self.changed = asyncio.Event()
 
     async def path(self, endpoint: str) -> Answer:
-        """How an endpoint is reached now."""
-        address = ip_address(endpoint)
-        return (await self.underlay.resolve([address], {}, None))[address]
+        """How an endpoint is reached now, without help from the document."""
+        target = Target(ip_address(endpoint))
+        return (await self.underlay.resolve([target], {}, OuterSources()))[target]
 
     async def until(
         self, endpoint: str, holds: Callable[[Answer], bool], within_s: float = PATIENCE_S

@@ -7,20 +7,20 @@ import pytest
 from headrace.model import ConfigError, Port, Problem
 from headrace.model.limits import LIMIT_PORTS
 from headrace.underlay.ports import choose_ports
-from tests.underlay.values import by_index, ipip, link, mac
+from tests.underlay.values import by_index, link, mac, tunnel_device, vlan
 
 LINKS = by_index(
     [
         link(1, "lo", None, loopback=True, mac=None),
         link(2, "eth0", None),
-        link(3, "eth0.42", "vlan", parent=2, vlan_id=42),
+        vlan(3, "eth0.42", 42, parent=2, mac=mac(2)),
         link(4, "veth0", "veth", master=9),
         link(5, "eth1", None, up=False),
         link(6, "eth2", None, master=7),
         link(7, "bond0", "bond"),
         link(8, "tap0", "tun"),
         link(9, "br0", "bridge"),
-        ipip(10, "ipip11", "10.0.0.1", "10.0.0.2"),
+        tunnel_device(10, "ipip11", "ipip", "10.0.0.1", "10.0.0.2"),
         link(11, "tun0", "tun", mac=None),
         link(12, "dummy0", "dummy"),
     ]
@@ -39,11 +39,34 @@ def test_without_names_all_that_carry_xdp_and_are_up_are_taken() -> None:
 def test_named_interfaces_come_in_the_order_named_and_may_be_down() -> None:
     ports = choose_ports(LINKS, ["eth1", "eth0"])
 
-    assert ports == [Port("eth1", 5, (mac(5),)), Port("eth0", 2, (mac(2),))]
+    assert ports == [
+        Port("eth1", 5, (mac(5),), transmit=True),
+        Port("eth0", 2, (mac(2),), transmit=True),
+    ]
+
+
+def test_only_physical_interfaces_send_back_by_transmitting() -> None:
+    ports = choose_ports(LINKS, ["eth0", "veth0", "tap0", "bond0"])
+
+    assert [port.transmit for port in ports] == [True, False, False, False]
 
 
 def test_a_bridge_port_also_takes_frames_for_the_bridge() -> None:
     assert choose_ports(LINKS, ["veth0"]) == [Port("veth0", 4, (mac(4), mac(9)))]
+
+
+def test_a_port_also_takes_frames_for_its_vlans_and_their_bridges() -> None:
+    links = by_index(
+        [
+            link(2, "eth0", None),
+            vlan(3, "eth0.42", 42, parent=2, mac=mac(2)),
+            vlan(4, "eth0.43", 43, parent=2, master=5),
+            link(5, "br43", "bridge"),
+            vlan(6, "eth1.42", 42, parent=7),
+        ]
+    )
+
+    assert choose_ports(links, ["eth0"])[0].macs == (mac(2), mac(5), mac(4))
 
 
 def test_a_mac_that_the_bridge_borrowed_from_its_port_is_given_once() -> None:

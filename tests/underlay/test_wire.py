@@ -94,6 +94,10 @@ IPTUN_DEVICE_4 = attribute(1, pack("=I", 4))
 IPTUN_ENCAP_NONE = attribute(15, pack("=H", 0))
 IPTUN_ENCAP_FOU = attribute(15, pack("=H", 1))
 IPTUN_EXTERNAL = attribute(19, b"")
+IPTUN_LOCAL_6 = attribute(2, ip_address("fd00::1").packed)
+IPTUN_REMOTE_6 = attribute(3, ip_address("fd00::2").packed)
+IPTUN_UNSPECIFIED_6 = attribute(2, bytes(16)) + attribute(3, bytes(16))
+IPTUN_ANY_INNER = attribute(9, bytes([0]))
 
 
 @pytest.mark.parametrize(
@@ -124,6 +128,58 @@ def test_an_ipip_device_is_read_with_its_ends(data: list[bytes], ends: TunnelEnd
     assert link == Link(7, "ipip11", "ipip", None, 8980, tunnel=ends)
 
 
+@pytest.mark.parametrize(
+    ("kind", "hardware", "data", "ends"),
+    [
+        pytest.param(
+            b"sit",
+            776,
+            [IPTUN_LINK, IPTUN_LOCAL, IPTUN_REMOTE, IPTUN_ENCAP_NONE],
+            TunnelEnds(ip_address("31.31.31.253"), ip_address("31.31.31.1")),
+            id="IPv6 in IPv4",
+        ),
+        pytest.param(
+            b"ip6tnl",
+            769,
+            [IPTUN_LINK, IPTUN_LOCAL_6, IPTUN_REMOTE_6, IPTUN_ANY_INNER, IPTUN_ENCAP_NONE],
+            TunnelEnds(ip_address("fd00::1"), ip_address("fd00::2")),
+            id="any in IPv6",
+        ),
+        pytest.param(
+            b"ip6tnl",
+            769,
+            [IPTUN_DEVICE_4, IPTUN_UNSPECIFIED_6],
+            TunnelEnds(None, None, parent=4),
+            id="ip6tnl0",
+        ),
+        pytest.param(
+            b"ip6tnl",
+            769,
+            [IPTUN_LOCAL_6, IPTUN_REMOTE_6, IPTUN_ENCAP_FOU],
+            TunnelEnds(ip_address("fd00::1"), ip_address("fd00::2"), plain=False),
+            id="any in UDP in IPv6",
+        ),
+    ],
+)
+def test_the_other_tunnel_devices_are_read_alike(
+    kind: bytes, hardware: int, data: list[bytes], ends: TunnelEnds
+) -> None:
+    link = decode_link(tunnel_link(kind, hardware, *data))
+
+    assert link == Link(7, "tun7", kind.decode(), None, 8960, tunnel=ends)
+
+
+def tunnel_link(kind: bytes, hardware: int, *data: bytes) -> bytes:
+    """The link message of a tunnel device, with these IFLA_IPTUN attributes."""
+    info = attribute(1, kind + b"\0") + attribute(2, b"".join(data))
+    return (
+        pack("=BxHiII", 0, hardware, 7, 0x100D1, 0)
+        + attribute(3, b"tun7\0")
+        + attribute(4, pack("=I", 8960))
+        + attribute(18, info)
+    )
+
+
 def ethernet_link(kind: bytes, data: bytes, *more: bytes) -> bytes:
     """The link message of an Ethernet device of some kind."""
     info = attribute(1, kind + b"\0") + attribute(2, data)
@@ -139,10 +195,12 @@ def ethernet_link(kind: bytes, data: bytes, *more: bytes) -> bytes:
 
 def test_a_vlan_device_is_read_with_its_parent_and_tag() -> None:
     parent = attribute(5, pack("=I", 2))
+    data = attribute(1, pack("=H", 42)) + attribute(5, pack(">H", 0x8100))
 
-    link = decode_link(ethernet_link(b"vlan", attribute(1, pack("=H", 42)), parent))
+    link = decode_link(ethernet_link(b"vlan", data, parent))
 
-    assert link == Link(7, "dev0", "vlan", mac(7), 1500, parent=2, vlan_id=42)
+    expected = Link(7, "dev0", "vlan", mac(7), 1500, parent=2, vlan_id=42, vlan_protocol=0x8100)
+    assert link == expected
 
 
 def test_a_vlan_device_whose_parent_is_in_another_namespace_has_none_here() -> None:
@@ -228,7 +286,7 @@ def test_a_multipath_route_is_read_with_its_live_legs() -> None:
 
     answer = decode_route(route_body(("RTA_MULTIPATH", legs)))
 
-    assert answer.legs == (Leg(4, ip_address("10.0.0.1")), Leg(5))
+    assert answer.legs == (Leg(4, ip_address("10.0.0.1")), Leg(5, weight=10))
 
 
 def test_a_gateway_of_the_other_family_is_read() -> None:

@@ -21,10 +21,16 @@ def link(index: int, name: str, kind: str | None = "veth", **settings: object) -
     return Link(index=index, name=name, kind=kind, **values)  # type: ignore[arg-type]  # by keyword
 
 
-def ipip(index: int, name: str, local: str | None, remote: str | None) -> Link:
+def tunnel_device(index: int, name: str, kind: str, local: str | None, remote: str | None) -> Link:
     """A tunnel device as Linux has it: no MAC address, an address of either end or none."""
     ends = TunnelEnds(_address(local), _address(remote))
-    return link(index, name, "ipip", mac=None, mtu_bytes=8980, tunnel=ends)
+    return link(index, name, kind, mac=None, mtu_bytes=8980, tunnel=ends)
+
+
+def vlan(index: int, name: str, vlan_id: int, parent: int | None, **settings: object) -> Link:
+    """A VLAN device."""
+    values: dict[str, object] = {"vlan_protocol": 0x8100, **settings}
+    return link(index, name, "vlan", vlan_id=vlan_id, parent=parent, **values)
 
 
 def by_index(links: Iterable[Link]) -> dict[int, Link]:

@@ -3,39 +3,21 @@
 import asyncio
 import signal
 from contextlib import closing, suppress
-from dataclasses import dataclass
-from pathlib import Path
 
 import structlog
 
-from headrace.dataplane import Decapsulation, Decapsulator, detach_all
-from headrace.model import IPAddress
+from headrace.agent.settings import RUNTIME_ROOT, AgentSettings, decapsulation_of
+from headrace.dataplane import Decapsulator, detach_all
+from headrace.model import ConfigError, Port, Problem
 from headrace.underlay import Underlay
 
-RUNTIME_ROOT = Path("/run/tailrace")
-
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class AgentSettings:
-    """What an endpoint unwraps, and where."""
-
-    instance: str
-    vips: frozenset[IPAddress]
-    balancers: frozenset[IPAddress]  # outer sources that are accepted
-    interfaces: tuple[str, ...] | None  # that they arrive on; all that can carry XDP if None
-
-    @property
-    def bpf_dir(self) -> Path:
-        """The bpffs with the instance's pins."""
-        return RUNTIME_ROOT / self.instance / "bpf"
 
 
 def run(settings: AgentSettings) -> None:
     """Unwrap until SIGTERM or SIGINT. What is attached stays, as pins.
 
-    Raises LbError where this host cannot.
+    Raises LbError where this host cannot, or the settings contradict it.
     """
     asyncio.run(_run(settings))
 
@@ -51,13 +33,23 @@ async def _run(settings: AgentSettings) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    with (
-        closing(Underlay()) as underlay,
-        closing(Decapsulator(settings.bpf_dir)) as decapsulator,
-    ):
-        own = frozenset(await underlay.addresses()) - settings.vips
-        decapsulator.configure(Decapsulation(settings.balancers, own, settings.vips))
-        ports = await underlay.ports(settings.interfaces)
-        decapsulator.attach(ports)
-        _log.info("started", instance=settings.instance, interfaces=[p.name for p in ports])
-        await stopping.wait()
+    with closing(Underlay()) as underlay:
+        addresses = await underlay.addresses()
+        wanted = decapsulation_of(settings, addresses)
+        ports = await _ports(underlay, settings.interfaces)
+        for address in sorted(wanted.own.difference(addresses), key=str):
+            _log.warning("address_missing", address=str(address))
+        with closing(Decapsulator(settings.bpf_dir)) as decapsulator:
+            decapsulator.configure(wanted)
+            decapsulator.attach(ports)
+            _log.info("started", instance=settings.instance, interfaces=[p.name for p in ports])
+            await stopping.wait()
+
+
+async def _ports(underlay: Underlay, names: tuple[str, ...] | None) -> list[Port]:
+    """The interfaces to attach to; a problem with one names our option, not the document's key."""
+    try:
+        return await underlay.ports(names)
+    except ConfigError as error:
+        problems = [Problem("--interface", problem.message) for problem in error.problems]
+        raise ConfigError(problems) from error

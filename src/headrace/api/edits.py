@@ -1,5 +1,6 @@
 """Changes of a document that the APIs ask for: pure, and refused with every problem."""
 
+import re
 from collections.abc import Iterable
 
 from headrace.model import (
@@ -13,36 +14,38 @@ from headrace.model import (
     check_document,
 )
 
+_RANGE = re.compile(r":(\d+)-\d+/")
+
 
 def find_service(document: Document, text: str) -> Service | None:
     """The service with this key or name; ConflictError when several bear the name."""
-    key = read_key(text)
-    if key is not None:
-        return next((each for each in document.services if each.key == key), None)
+    if is_label(text):
+        return next((each for each in document.services if each.label == text), None)
     named = [each for each in document.services if each.name == text]
     if len(named) > 1:
-        keys = ", ".join(str(each.key) for each in named)
+        keys = ", ".join(each.label for each in named)
         raise ConflictError(f"{text} is the name of {len(named)} services; use a key: {keys}")
     return named[0] if named else None
 
 
-def read_key(text: str) -> ServiceKey | None:
-    """The key that reads so; None when the text can only be a name."""
+def is_label(text: str) -> bool:
+    """Whether the text is a key, as 192.0.2.1:80/tcp or :80-89/tcp; else it can only be a name."""
     try:
-        return ServiceKey.of_text(text)
+        ServiceKey.of_text(_RANGE.sub(r":\1/", text))
     except ValueError:
-        return None
+        return False
+    return True
 
 
 def put_service(document: Document, text: str, raw: object) -> Document:
     """The document with this service in the place that its key or name says."""
-    key = read_key(text)
-    if key is None and isinstance(raw, dict):
+    by_name = not is_label(text)
+    if by_name and isinstance(raw, dict):
         raw = {"name": text, **raw}
     service = build_service(raw)
-    if key is not None and service.key != key:
-        raise ConfigError.at("", f"the body describes {service.key}; send it to that key instead")
-    if key is None and service.name != text:
+    if not by_name and service.label != text:
+        raise ConfigError.at("", f"the body describes {service.label}; send it to that key instead")
+    if by_name and service.name != text:
         raise ConfigError.at("name", f"{service.name} is not the name in the URL, {text}; use one")
     return with_service(document, service, instead_of=find_service(document, text))
 
@@ -60,10 +63,10 @@ def with_service(document: Document, service: Service, *, instead_of: Service | 
     return changed
 
 
-def without_services(document: Document, keys: Iterable[ServiceKey]) -> Document:
-    """The document without the services of these keys."""
-    gone = set(keys)
-    kept = tuple(each for each in document.services if each.key not in gone)
+def without_services(document: Document, labels: Iterable[str]) -> Document:
+    """The document without the services of these labels."""
+    gone = set(labels)
+    kept = tuple(each for each in document.services if each.label not in gone)
     return document.model_copy(update={"services": kept})
 
 

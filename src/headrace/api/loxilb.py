@@ -21,12 +21,12 @@ from headrace.api.rules import (
     apply_rule,
     parse_rule,
     refuse,
-    rule_key,
+    rule_label,
     rule_of,
 )
 from headrace.control.ports import Operator
 from headrace.control.views import PeerView
-from headrace.model import ConfigError, Document, LbError, ServiceKey, SessionState
+from headrace.model import ConfigError, Document, LbError, SessionState
 
 PREFIX = "/netlox/v1"
 
@@ -34,7 +34,7 @@ LIMIT_BODY_BYTES = 1024 * 1024
 """Of one rule: some ten thousand endpoints."""
 
 _RULE = "/config/loadbalancer"
-_ADDRESS = "externalipaddress/{address}/port/{port}"
+_ADDRESS = "externalipaddress/{address:path}/port/{port}"
 
 _EMPTY_LISTS = {
     "/config/conntrack/all": "ctAttr",
@@ -134,13 +134,13 @@ class _Loxilb:
         """Every service as a rule."""
         views = {view.key: view for view in self._operator.status().services}
         services = self._operator.document.services
-        return _answer({"lbAttr": [rule_of(each, views.get(str(each.key))) for each in services]})
+        return _answer({"lbAttr": [rule_of(each, views.get(each.label)) for each in services]})
 
     async def delete_all(self, request: Request) -> Response:
         """Remove every service."""
         await self._edit(
             request,
-            lambda document: without_services(document, [each.key for each in document.services]),
+            lambda document: without_services(document, [each.label for each in document.services]),
         )
         return _success()
 
@@ -149,7 +149,7 @@ class _Loxilb:
         await self._edit(
             request,
             lambda document: without_services(
-                document, [each.key for each in document.services if each.name == name]
+                document, [each.label for each in document.services if each.name == name]
             ),
         )
         return _success()
@@ -157,12 +157,10 @@ class _Loxilb:
     async def delete_rule(self, request: Request) -> Response:
         """Remove one rule, whichever of the four shapes of the path names it."""
         parts = {"host": "any", "port_max": "0"} | request.path_params
-        port, host, port_max = parts["port"], parts["host"], parts["port_max"]
-        key = rule_key(parts["address"], port, parts["protocol"])
-        mark = request.query_params.get("block", "0")
-        if host != "any" or port_max not in {"0", port} or mark != "0":
+        label = rule_label(parts["address"], parts["port"], parts["port_max"], parts["protocol"])
+        if parts["host"] != "any" or request.query_params.get("block", "0") != "0":
             raise RuleError(HTTPStatus.NOT_FOUND, NO_RULE)
-        await self._edit(request, lambda document: _without_rule(document, key))
+        await self._edit(request, lambda document: _without_rule(document, label))
         return _success()
 
     async def get_neighbours(self) -> Response:
@@ -174,10 +172,10 @@ class _Loxilb:
         await self._operator.edit(change, author=author_of(request, "loxilb"))
 
 
-def _without_rule(document: Document, key: ServiceKey) -> Document:
-    if all(each.key != key for each in document.services):
+def _without_rule(document: Document, label: str) -> Document:
+    if all(each.label != label for each in document.services):
         raise RuleError(HTTPStatus.NOT_FOUND, NO_RULE)
-    return without_services(document, [key])
+    return without_services(document, [label])
 
 
 def _empty_list(name: str) -> Answer:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from headrace import __version__
 from headrace.api import schemas
 from headrace.api.answers import PROBLEM_JSON, StaleError, author_of, read_body
-from headrace.api.edits import find_service, put_service, read_key, without_services
+from headrace.api.edits import find_service, put_service, without_services
 from headrace.control.ports import Operator
 from headrace.control.views import ServiceView, Status
 from headrace.model import (
@@ -124,7 +124,7 @@ class _Native:
         found = find_service(self._operator.document, service)
         if found is not None:
             for view in self._operator.status().services:
-                if view.key == str(found.key):
+                if view.key == found.label:
                     return Response(_service.dump_json(view), media_type=_JSON)
         raise NotFoundError(
             f"there is no service {service}; GET /v1/services lists those there are"
@@ -139,9 +139,8 @@ class _Native:
         """Remove one service, by its key or name: withdrawn first; again is the same as once."""
 
         def change(document: Document) -> Document:
-            key = read_key(service)
             found = find_service(document, service)
-            return without_services(document, [found.key] if found else [key] if key else [])
+            return without_services(document, [found.label] if found else [])
 
         return await self._edit(request, change)
 
@@ -244,6 +243,7 @@ def _told(explanation: Explanation, *, steps: bool) -> dict[str, Any]:
         "hash": explanation.hash32,
         "slot": explanation.slot,
         "endpoint": _text(explanation.endpoint),
+        "encapsulation": _text(path.encapsulation if path else None),
         "outer_source": _text(path.outer_source if path else None),
         "outer_destination": _text(path.outer_destination if path else None),
         "steps": explanation.steps if steps else (),

@@ -8,6 +8,7 @@ when the text has `exist` in it (`refuse` sees to that).
 import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -15,12 +16,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from headrace.api.edits import with_service, without_services
 from headrace.control.views import EndpointView, ServiceView
 from headrace.model import (
+    Affinity,
     ConfigError,
     Document,
     Endpoint,
     IPAddress,
     LbError,
     OperatorState,
+    Protocol,
     Service,
     ServiceKey,
     build_service,
@@ -28,7 +31,7 @@ from headrace.model import (
 )
 
 MODE_DSR = 3
-SEL_HASH = 1
+SEL_HASH, SEL_PERSIST = 1, 3
 OPER_ATTACH, OPER_DETACH = 1, 2
 LIMIT_IDLE_S = 86_400
 
@@ -36,6 +39,7 @@ ONLY_HASH = "Error: Only Hash Selection criteria allowed for DSR mode"
 RULE_EXISTS = "lbrule-exists error"
 NO_RULE = "no-rule error"
 
+_AFFINITIES = {SEL_HASH: Affinity.FLOW, SEL_PERSIST: Affinity.SOURCE_IP}
 _MODES = {0: "default (DNAT)", 1: "onearm", 2: "fullnat", 4: "fullproxy", 5: "hostonearm"}
 
 # Codes above 600 are those of the library that LoxiLB's server is made with; their status is 422.
@@ -104,20 +108,22 @@ class Rule(_Part):
 
 _REFUSALS: tuple[tuple[Callable[[Rule], object], str], ...] = (
     (
-        lambda rule: rule.arguments.protocol not in {"tcp", "udp"},
-        "protocol error: only tcp and udp are served; use one of them",
+        lambda rule: rule.arguments.protocol == "icmp",
+        "protocol error: pings of a VIP are answered without a rule; leave icmp out",
     ),
     (
-        lambda rule: rule.arguments.port_max not in {0, rule.arguments.port},
-        "portmax error: port ranges are not served; create a rule for each port",
+        lambda rule: rule.arguments.protocol not in set(Protocol),
+        "protocol error: only tcp, udp and sctp are served; use one of them",
+    ),
+    (
+        lambda rule: (
+            rule.arguments.port_max and not 1 <= rule.arguments.port <= rule.arguments.port_max
+        ),
+        "portMax error: the range must begin with port 1 or above and end with portMax",
     ),
     (
         lambda rule: rule.arguments.monitor or rule.arguments.probe_type not in {"", "none"},
         "probe error: health checks are not served by this version; leave monitor out",
-    ),
-    (
-        lambda rule: rule.allowed_sources,
-        "allowedSources error: source filters are not served; leave them out",
     ),
     (
         lambda rule: rule.secondary_ips,
@@ -166,14 +172,15 @@ def apply_rule(document: Document, rule: Rule) -> Document:
     """The document with a rule created, replaced, or its endpoints attached or detached."""
     refuse_unserved(rule)
     wanted = _service_of(rule)
-    current = next((each for each in document.services if each.key == wanted.key), None)
-    match rule.arguments.oper:
-        case 2:  # OPER_DETACH
-            return _detach(document, current, wanted)
-        case 1 if current is not None:  # OPER_ATTACH
-            wanted = _attached(current, wanted)
-        case _:
-            wanted = _replaced(current, wanted)
+    current = next((each for each in document.services if each.label == wanted.label), None)
+    if rule.arguments.oper == OPER_DETACH:
+        return _detach(document, current, wanted)
+    if current is None:
+        wanted = _beside_others(document, wanted)
+    elif rule.arguments.oper == OPER_ATTACH:
+        wanted = _attached(current, wanted)
+    else:
+        wanted = _replaced(current, wanted)
     if wanted == current:
         raise RuleError(HTTPStatus.CONFLICT, RULE_EXISTS)
     return with_service(document, wanted, instead_of=current)
@@ -189,7 +196,7 @@ def refuse_unserved(rule: Rule) -> None:
             f"malformed-service mode error: mode {mode} is not served, replies never pass this "
             'load balancer; use dsr (--mode=dsr, in JSON "mode": 3)',
         )
-    if arguments.sel != SEL_HASH:
+    if arguments.sel not in _AFFINITIES:
         raise RuleError(HTTPStatus.OK, ONLY_HASH)
     for is_unserved, reason in _REFUSALS:
         if is_unserved(rule):
@@ -198,13 +205,16 @@ def refuse_unserved(rule: Rule) -> None:
 
 def rule_of(service: Service, view: ServiceView | None) -> dict[str, Any]:
     """A service as LoxiLB lists it; endpoints of a shared pool are listed like its own."""
+    ports = service.ports
     arguments: dict[str, Any] = {
         "externalIP": str(service.vip),
-        "port": service.key.port,
+        "port": ports[0],
         "protocol": str(service.protocol),
-        "sel": SEL_HASH,
+        "sel": SEL_PERSIST if service.affinity is Affinity.SOURCE_IP else SEL_HASH,
         "mode": MODE_DSR,
     }
+    if len(ports) > 1:
+        arguments["portMax"] = ports[-1]
     if service.announce:
         arguments["bgp"] = True
     if service.name:
@@ -213,8 +223,8 @@ def rule_of(service: Service, view: ServiceView | None) -> dict[str, Any]:
     return {
         "serviceArguments": arguments,
         "secondaryIPs": None,
-        "allowedSources": None,
-        "endpoints": [_listed_endpoint(each, service.key.port) for each in endpoints],
+        "allowedSources": [{"prefix": str(each)} for each in service.sources] or None,
+        "endpoints": [_listed_endpoint(each, ports[0]) for each in endpoints],
     }
 
 
@@ -227,40 +237,71 @@ def refuse(status: HTTPStatus, text: str) -> RuleError:
 
 def _service_of(rule: Rule) -> Service:
     arguments = rule.arguments
-    return build_service(
-        {
-            "name": arguments.name or None,
-            "vip": arguments.external_ip,
-            "protocol": arguments.protocol,
-            "port": arguments.port or "any",
-            "endpoints": [
-                {"address": endpoint.address, "weight": endpoint.weight}
-                for endpoint in rule.endpoints
-            ],
-            "announce": arguments.bgp,
+    raw: dict[str, object] = {
+        "name": arguments.name or None,
+        "vip": arguments.external_ip,
+        "protocol": arguments.protocol,
+        "port": _ports_of(arguments),
+        "endpoints": [
+            {"address": endpoint.address, "weight": endpoint.weight} for endpoint in rule.endpoints
+        ],
+        "affinity": _AFFINITIES[arguments.sel],
+        "announce": arguments.bgp,
+    }
+    if rule.allowed_sources:
+        raw["sources"] = list(dict.fromkeys(each.prefix for each in rule.allowed_sources))
+    return build_service(raw)
+
+
+def _ports_of(arguments: _Arguments) -> int | str:
+    if arguments.port_max not in {0, arguments.port}:
+        return f"{arguments.port}-{arguments.port_max}"
+    return arguments.port or "any"
+
+
+def _beside_others(document: Document, wanted: Service) -> Service:
+    """A new rule: what a rule cannot say of its VIP is as in the VIP's other services."""
+    for each in document.services:
+        if each.vip == wanted.vip:
+            return wanted.model_copy(update={"unserved": each.unserved})
+    return wanted
+
+
+def _replaced(current: Service, wanted: Service) -> Service:
+    """The rule as asked for; what a rule cannot say stays as the operator has it."""
+    _refuse_shared(current)
+    kept = _by_address(current)
+    endpoints = [
+        _as_before(endpoint, kept.get(endpoint.address)) for endpoint in wanted.endpoints or ()
+    ]
+    if {each.address: each for each in endpoints} == kept and len(endpoints) == len(kept):
+        endpoints = list(current.endpoints or ())  # another order is not a change
+    ours = current.affinity is Affinity.DESTINATION_PORT and wanted.affinity is Affinity.FLOW
+    same_sources = set(wanted.sources) == set(current.sources)
+    return current.model_copy(
+        update={
+            "name": wanted.name,
+            "endpoints": tuple(endpoints),
+            "affinity": current.affinity if ours else wanted.affinity,
+            "sources": current.sources if same_sources else wanted.sources,
+            "announce": wanted.announce,
         }
     )
 
 
-def _replaced(current: Service | None, wanted: Service) -> Service:
-    """The rule as asked for; what a rule cannot say stays as the operator has it."""
-    if current is None:
-        return wanted
+def _as_before(endpoint: Endpoint, before: Endpoint | None) -> Endpoint:
+    if before is None:
+        return endpoint
+    return before.model_copy(update={"weight": endpoint.weight})
+
+
+def _refuse_shared(current: Service) -> None:
     if current.pool is not None:
         raise RuleError(
             HTTPStatus.CONFLICT,
-            f"cant modify: {current.key} uses the shared pool {current.pool}; change the document",
+            f"cant modify: {current.label} uses the shared pool {current.pool}; "
+            "change the document",
         )
-    kept = _by_address(current)
-    endpoints = [
-        endpoint.model_copy(update={"state": kept[endpoint.address].state})
-        if endpoint.address in kept
-        else endpoint
-        for endpoint in wanted.endpoints or ()
-    ]
-    if {each.address: each for each in endpoints} == kept and len(endpoints) == len(kept):
-        endpoints = list(current.endpoints or ())  # another order is not a change
-    return wanted.model_copy(update={"endpoints": tuple(endpoints)})
 
 
 def _attached(current: Service, wanted: Service) -> Service:
@@ -271,6 +312,7 @@ def _attached(current: Service, wanted: Service) -> Service:
             "endpoints": tuple(merged.values()),
             "announce": wanted.announce or current.announce,
             "name": wanted.name or current.name,
+            "sources": wanted.sources or current.sources,
         }
     )
     return _replaced(current, both)
@@ -280,15 +322,13 @@ def _detach(document: Document, current: Service | None, wanted: Service) -> Doc
     """The document with endpoints taken from a rule; without the rule when it was the last."""
     if current is None:
         raise RuleError(HTTPStatus.NOT_FOUND, "lbrule not-exists error")
+    _refuse_shared(current)
     gone = _by_address(wanted)
     kept = tuple(each for each in current.endpoints or () if each.address not in gone)
-    if kept == current.endpoints:
-        return document
-    if not kept and current.pool is None:
-        return without_services(document, [current.key])
-    rest = wanted.model_copy(update={"endpoints": kept, "announce": current.announce})
-    rest = rest.model_copy(update={"name": current.name})
-    return with_service(document, _replaced(current, rest), instead_of=current)
+    if not kept:
+        return without_services(document, [current.label])
+    rest = current.model_copy(update={"endpoints": kept})
+    return with_service(document, rest, instead_of=current)
 
 
 def _by_address(service: Service) -> dict[IPAddress, Endpoint]:
@@ -328,10 +368,11 @@ def _schema_error(error: ValidationError) -> RuleError:
     return RuleError(HTTPStatus.BAD_REQUEST, f"malformed body: {field}: {first['msg']}")
 
 
-def rule_key(address: str, port: str, protocol: str) -> ServiceKey:
-    """The key that a path names; RuleError with LoxiLB's text when no rule can have it."""
+def rule_label(address: str, port: str, port_max: str, protocol: str) -> str:
+    """The label of the service that a path names; RuleError when no rule can be meant."""
     try:
-        host = f"[{address}]" if ":" in address else address
-        return ServiceKey.of_text(f"{host}:{'any' if port == '0' else port}/{protocol}")
+        vip = ip_network(address) if "/" in address else ip_address(address)
+        key = ServiceKey(vip, Protocol(protocol), int(port))
+        return key.label_to(int(port_max) or key.port)
     except ValueError as error:
         raise RuleError(HTTPStatus.NOT_FOUND, NO_RULE) from error

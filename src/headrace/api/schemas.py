@@ -4,12 +4,23 @@ Answers are made from the values of `control.views` directly, which is faster; a
 model here to the fields of its value.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from headrace.model import Flow, IPAddress, IPNetwork, OperatorState, Protocol, SessionState
-from headrace.model.document import Address, Flag, whole
+from headrace.model import (
+    Affinity,
+    Encapsulation,
+    Flow,
+    FlowTable,
+    IPAddress,
+    IPNetwork,
+    OperatorState,
+    Protocol,
+    SessionState,
+    Unserved,
+)
+from headrace.model.fields import Address, Flag, whole
 
 LIMIT_FLOWS = 20_000
 """Flows of one explain request: to parse and write them holds up the daemon for 0.2 s."""
@@ -34,6 +45,14 @@ class FlowBody(_Answer):
     source_port: FlowPort
     destination: Address = Field(description="the VIP")
     destination_port: FlowPort
+
+    @model_validator(mode="after")
+    def _check_families(self) -> Self:
+        if self.source.version != self.destination.version:
+            raise ValueError(
+                f"{self.source} and {self.destination} are of different families; use one"
+            )
+        return self
 
     def value(self) -> Flow:
         """The flow as the other rooms know it."""
@@ -66,7 +85,8 @@ class ExplanationBody(_Answer):
     hash: int | None = Field(description="hash of the flow, specification v1")
     slot: int | None = Field(description="slot of the lookup table")
     endpoint: IPAddress | None = Field(description="who answers")
-    outer_source: IPAddress | None
+    encapsulation: Encapsulation | None = Field(description="how the packet gets there")
+    outer_source: IPAddress | None = Field(description="none with l2, which adds no header")
     outer_destination: IPAddress | None
     steps: tuple[str, ...] = Field(description="one sentence a step")
 
@@ -85,6 +105,7 @@ class EndpointBody(_Answer):
     weight: int
     state: OperatorState = Field(description="what the operator asked for")
     share: float = Field(description="part of the slots that it owns, 0 to 1")
+    server_id: int | None = Field(description="of QUIC connection ids")
     path: str = Field(description="how it is reached, or why it is not")
     reachable: bool
     sent: CountBody
@@ -94,8 +115,16 @@ class ServiceBody(_Answer):
     """One service as it stands."""
 
     name: str
-    key: str = Field(description="as 192.0.2.1:80/tcp", examples=["20.20.20.1:8080/tcp"])
+    key: str = Field(
+        description="as 192.0.2.1:80/tcp, or 192.0.2.1:80-89/tcp for a range of ports",
+        examples=["20.20.20.1:8080/tcp"],
+    )
     pool: str
+    affinity: Affinity = Field(description="which packets go to one endpoint")
+    flow_table: FlowTable = Field(description="when flows are remembered one by one")
+    sources: tuple[IPNetwork, ...] = Field(description="who is served; everybody if empty")
+    quic: bool = Field(description="routed by the server ids in QUIC connection ids")
+    unserved: Unserved = Field(description="what becomes of the VIP's packets without a service")
     forwarding: bool = Field(description="the data plane has it, read back")
     announced: bool = Field(description="the BGP peers were told")
     why_not: str = Field(description="what keeps it from forwarding or being announced")
@@ -124,7 +153,7 @@ class VerdictBody(_Answer):
     """One way a packet can leave the pipeline, and how many did."""
 
     name: str
-    action: Literal["pass", "drop", "send"]
+    action: Literal["pass", "drop", "send", "answer"]
     meaning: str
     count: CountBody
 

@@ -31,13 +31,18 @@ app = typer.Typer(
     help="Create something on a running daemon.", no_args_is_help=True, add_completion=False
 )
 
-_Listen = Annotated[list[str] | None, typer.Option(help="PORT:TARGET; repeat for more")]
+_Listen = Annotated[
+    list[str] | None, typer.Option(help="PORT:PORT or FIRST-LAST:FIRST-LAST; repeat for more")
+]
 _Words = Annotated[list[str] | None, typer.Option(help="not for direct server return")]
+_Prefixes = Annotated[
+    list[str] | None, typer.Option(help="PREFIX,...: only these clients are served")
+]
 _Text = Annotated[str, typer.Option(help="not for direct server return")]
 _Flag = Annotated[bool, typer.Option(help="not for direct server return")]
 
 _REMEDIES = {
-    ONLY_HASH: "use --select=hash",
+    ONLY_HASH: "use --select=hash, or --select=persist for one endpoint a client",
     RULE_EXISTS: "the very same rule is there; `headrace get lb` lists all",
 }
 
@@ -59,7 +64,7 @@ def create_lb(
         list[str] | None, typer.Option(help="IP:WEIGHT,...: who answers, and their shares")
     ] = None,
     select: Annotated[
-        str, typer.Option(help="always give hash: direct server return needs it")
+        str, typer.Option(help="hash, or persist: a client's flows all go to one endpoint")
     ] = "rr",
     mode: Annotated[str, typer.Option(help="always give dsr: direct server return")] = "default",
     bgp: Annotated[bool, typer.Option("--bgp", help="announce the VIP to the BGP peers")] = False,
@@ -70,7 +75,7 @@ def create_lb(
     detach: Annotated[bool, typer.Option("--detachEP", help="remove these endpoints")] = False,
     mark: Annotated[int, typer.Option(help="not for direct server return")] = 0,
     secips: _Words = None,
-    sources: _Words = None,
+    sources: _Prefixes = None,
     security: _Text = "",
     host: _Text = "",
     ppv2en: _Flag = False,
@@ -81,7 +86,7 @@ def create_lb(
 ) -> None:
     """Create or replace a rule: a VIP, its ports, and the endpoints that answer.
 
-    --select=hash and --mode=dsr are needed; the defaults are LoxiLB's, which are refused:
+    --select and --mode=dsr are needed; the defaults are LoxiLB's, which are refused:
 
     create lb 20.20.20.1 --select=hash --tcp=8080:8080 --endpoints=56.56.56.1:1 --mode=dsr --bgp
     """

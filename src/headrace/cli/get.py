@@ -82,13 +82,19 @@ def _endpoint_rows(rules: Iterable[dict[str, Any]]) -> Iterable[list[object]]:
 
 def _shared(arguments: dict[str, Any]) -> list[object]:
     return [
-        arguments["port"],
+        _ports(arguments),
         arguments["protocol"],
         arguments.get("name", ""),
         arguments.get("block", 0),
         _name_of(SELECTS, arguments.get("sel", 0)),
         _name_of(MODES, arguments.get("mode", 0)),
     ]
+
+
+def _ports(arguments: dict[str, Any]) -> str:
+    """One port, or a range of them."""
+    last = arguments.get("portMax", 0)
+    return f"{arguments['port']}-{last}" if last else str(arguments["port"])
 
 
 def _name_of(choices: dict[str, int], number: int) -> str:

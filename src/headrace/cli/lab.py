@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from headrace import lab
 from headrace.cli.client import Failure
@@ -28,6 +29,32 @@ def demo() -> None:
     """Show the seed's network at work, step by step; exit code 0 only if every claim held."""
     with _failures():
         code = lab.run_demo(Console())
+    raise typer.Exit(code)
+
+
+@app.command("list")
+def list_() -> None:
+    """Show the topologies that there are."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("NAME", "NODES", "WHAT IT IS"):
+        table.add_column(heading, overflow="fold")
+    for topology in lab.TOPOLOGIES.values():
+        table.add_row(topology.name, str(len(topology.nodes)), topology.title)
+    Console().print(table)
+
+
+@app.command()
+def check(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="stars to check; all of them if absent")
+    ] = None,
+) -> None:
+    """Build each star, show whether all that it is there for holds, and remove it again.
+
+    Exit code 0 only if every claim held.
+    """
+    with _failures():
+        code = lab.run_checks(names or [], Console())
     raise typer.Exit(code)
 
 

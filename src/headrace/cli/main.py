@@ -19,7 +19,9 @@ _COMMANDS = (
     "apply",
     "status",
     "explain",
+    "simulate",
     "lab",
+    "bench",
     "version",
 )
 

@@ -81,7 +81,9 @@ def _read_mapping(protocol: str, word: str) -> dict[str, Any]:
     if not colon:
         raise Failure(f"--{protocol} {word!r} is not PORT:TARGET, as 8080:8080")
     port, port_max = read_ports(outside)
-    target, _ = read_ports(inside)
+    target, target_max = read_ports(inside)
+    if target_max and target_max - target != port_max - port:
+        raise Failure(f"--{protocol} {word!r} has ranges of different sizes; make them the same")
     return {"protocol": protocol, "port": port, "portMax": port_max, "target": target}
 
 

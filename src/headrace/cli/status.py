@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _WIDE_COLUMNS = 240
 """Of -o wide, whatever the terminal has: every path fits on its line."""
 
-_FULL_PATH = re.compile(r"(\S+) \S+ > (\S+) by \S+")
+_FULL_PATH = re.compile(r"(\S+) \S+ > (\S+) by \S+( vlan \d+)?")
 
 app = typer.Typer(add_completion=False)
 
@@ -64,7 +64,7 @@ def _screen(node: dict[str, Any], *, is_wide: bool) -> Iterator["RenderableType"
     yield Text(lead, style="bold")
     if node["hash_seed_is_default"]:
         yield Text("cluster.hash_seed is the default: set a secret one, the same on every node")
-    yield _services(node["services"])
+    yield _services(node["services"], is_wide=is_wide)
     for service in node["services"]:
         yield _endpoints(service, is_wide=is_wide)
     yield _peers(node["peers"])
@@ -86,8 +86,9 @@ def _table(title: str, *headings: str) -> "Table":
     return table
 
 
-def _services(services: list[dict[str, Any]]) -> "Table":
-    table = _table("Services", "service", "name", "forwards", "announced", "packets", "why not")
+def _services(services: list[dict[str, Any]], *, is_wide: bool) -> "Table":
+    headings = ("service", "name", "forwards", "announced", "packets", "why not")
+    table = _table("Services", *headings, *(["policy"] if is_wide else []))
     for service in services:
         table.add_row(
             service["key"],
@@ -96,8 +97,23 @@ def _services(services: list[dict[str, Any]]) -> "Table":
             _yes(service["announced"]),
             f"{service['received']['packets']:,}",
             service["why_not"],
+            *([_policy(service)] if is_wide else []),
         )
     return table
+
+
+def _policy(service: dict[str, Any]) -> str:
+    """What is particular to a service: all that is not as it is without a word in the document."""
+    said = [
+        f"{key.replace('_', ' ')} {service[key]}"
+        for key, usual in (("affinity", "flow"), ("flow_table", "unstable"), ("unserved", "drop"))
+        if service[key] != usual
+    ]
+    if service["quic"]:
+        said.append("quic")
+    if service["sources"]:
+        said.append(f"{len(service['sources'])} sources")
+    return ", ".join(said)
 
 
 def _endpoints(service: dict[str, Any], *, is_wide: bool) -> "Table":

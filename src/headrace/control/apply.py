@@ -9,7 +9,11 @@ from headrace.control.plan import (
     RemoveEndpoint,
     RemovePool,
     RemoveService,
+    Reserve,
+    SetDown,
     SetHashKeys,
+    SetServerIds,
+    SetTuning,
     Step,
 )
 from headrace.control.ports import Dataplane
@@ -20,12 +24,26 @@ def apply_step(step: Step, dataplane: Dataplane) -> None:
     match step:
         case SetHashKeys(keys):
             dataplane.set_hash_keys(keys)
+        case SetTuning(tuning):
+            dataplane.set_tuning(tuning)
         case PutEndpoint(reach, path):
             dataplane.put_endpoint(reach, path)
+        case SetDown(addresses):
+            dataplane.set_down(addresses)
+        case Reserve(slot_counts):
+            dataplane.reserve(slot_counts)
         case PutPool(name, pool):
             dataplane.put_pool(name, pool.reaches, pool.table.owners, pool.stamp)
-        case PutService(key, pool_name):
-            dataplane.put_service(key, pool_name)
+        case SetServerIds(pool_name, ids):
+            dataplane.set_server_ids(pool_name, ids)
+        case PutService(key, entry):
+            dataplane.put_service(key, entry)
+        case _:
+            _remove(step, dataplane)
+
+
+def _remove(step: RemoveService | RemovePool | RemoveEndpoint, dataplane: Dataplane) -> None:
+    match step:
         case RemoveService(key):
             dataplane.remove_service(key)
         case RemovePool(name):

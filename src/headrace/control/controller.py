@@ -4,12 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from ipaddress import ip_network
 
 import structlog
 
 from headrace.control.apply import apply_step
-from headrace.control.desired import Desired, Paths, build_desired
+from headrace.control.desired import Desired, Paths, build_desired, targets_of
 from headrace.control.holding import hold_back
 from headrace.control.plan import plan_forwarding
 from headrace.control.ports import Dataplane, Speaker, Store, Underlay
@@ -43,6 +42,12 @@ and peer, and a speaker that starts takes half a second."""
 RETRY_S = 2.0
 """After a reconciliation that failed: long enough not to spin, short enough for an operator."""
 
+SETTLE_S_MAX = 60.0
+"""Between two looks for slots that have settled: each reads the age of every line of slots."""
+
+SETTLE_PARTS = 20
+"""Looks in one transition_idle_s, so that a slot settles 5 % late at most."""
+
 _log = structlog.get_logger()
 
 
@@ -65,7 +70,7 @@ class Controller:
         self._revision = revision
         self._announced: frozenset[Announcement] = frozenset()
         # What peers may know of: an earlier daemon may have announced whatever it forwarded.
-        self._heard = frozenset(ip_network(key.vip) for key in world.dataplane.read().services)
+        self._heard = frozenset(key.prefix for key in world.dataplane.read().services)
         self._configured: Bgp | None = None
         self._ending = False
         self._paths: Paths = {}
@@ -90,15 +95,10 @@ class Controller:
         self._changed.set()
 
     async def run(self) -> None:
-        """Reconcile at every change, until cancelled."""
-        self.wake()
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
-            async with self._lock:
-                await self._try_reconcile()
-            if self._problems:
-                await self._wait_for_change(RETRY_S)
+        """Reconcile at every change, and settle what has come to rest, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._reconcile_at_changes())
+            group.create_task(self._settle_at_times())
 
     async def edit(self, change: Callable[[Document], Document], *, author: str) -> int:
         """Change the document as one revision; its number, once the kernel has read it back.
@@ -157,6 +157,29 @@ class Controller:
         """Where the data plane sends each flow, read from its maps."""
         return self._world.dataplane.explain(flows)
 
+    async def _reconcile_at_changes(self) -> None:
+        self.wake()
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            async with self._lock:
+                await self._try_reconcile()
+            if self._problems:
+                await self._wait_for_change(RETRY_S)
+
+    async def _settle_at_times(self) -> None:
+        """Have slots settle that no old flow was seen in for the document's time."""
+        while True:
+            idle_s = self._document.cluster.transition_idle_s
+            await asyncio.sleep(settle_interval_s(idle_s))
+            try:
+                count = self._world.dataplane.settle(idle_s)
+            except LbError as error:
+                _log.warning("settling_failed", error=str(error))
+            else:
+                if count:
+                    _log.info("slots_settled", count=count)
+
     async def _wait_for_change(self, at_most_s: float) -> None:
         try:
             async with asyncio.timeout(at_most_s):
@@ -186,8 +209,8 @@ class Controller:
             entry.endpoint: Tunnel(entry.endpoint, entry.local, entry.remote)
             for entry in node.tunnels
         }
-        addresses = {e.address for pool in document.all_pools().values() for e in pool.endpoints}
-        paths = await self._world.underlay.resolve(addresses, tunnels, node.source)
+        targets = targets_of(document)
+        paths = await self._world.underlay.resolve(targets, tunnels, node.sources)
         actual = self._world.dataplane.read()
         desired = await asyncio.to_thread(build_desired, document, paths, actual, self._tables)
         return desired, paths
@@ -298,6 +321,11 @@ async def _within(limit_s: float) -> AsyncIterator[None]:
         raise UnavailableError(
             f"the BGP speaker has not answered within {limit_s:g} s; its log says why"
         ) from error
+
+
+def settle_interval_s(idle_s: int) -> float:
+    """How often to look for slots that have been idle for so long."""
+    return min(max(idle_s / SETTLE_PARTS, 1.0), SETTLE_S_MAX)
 
 
 def restore(store: Store, initial: Document | None) -> tuple[Document, int]:

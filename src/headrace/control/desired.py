@@ -1,35 +1,40 @@
 """Document, paths and what the kernel has -> what the data plane and BGP should have. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from ipaddress import ip_network
 
 from headrace.maglev import Candidate, FlowHash, Table, build_table
 from headrace.model import (
     Announcement,
     ConfigError,
     Document,
+    Encapsulation,
     Forwarding,
     IPAddress,
     Path,
     Pool,
     Problem,
     Reach,
+    ServiceEntry,
     ServiceKey,
+    Target,
+    Tuning,
     Unresolved,
 )
 
-Paths = Mapping[IPAddress, Path | Unresolved]
+Paths = Mapping[Target, Path | Unresolved]
+_Way = tuple[Target, int | None]  # how a pool wants an endpoint reached: and with which DSCP
 
 
 @dataclass(frozen=True, slots=True)
 class DesiredPool:
-    """A pool's lookup table and how each of its candidates is reached."""
+    """A pool's lookup table, how each of its candidates is reached, and who has a server id."""
 
     table: Table
     reaches: tuple[Reach, ...]  # of the table's candidates, in their order
     stamp: int  # equal stamps mean equal tables in the kernel
+    server_ids: Mapping[int, Reach]  # of QUIC; empty where no service routes by them
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +42,26 @@ class Desired:
     """What should be, all of it."""
 
     hash_keys: tuple[int, ...]
+    tuning: Tuning
     endpoints: Mapping[Reach, Path | None]
+    down: frozenset[IPAddress]  # endpoints that get nothing, their old flows included
     pools: Mapping[str, DesiredPool]
-    services: Mapping[ServiceKey, str]
+    services: Mapping[ServiceKey, ServiceEntry]
     announcements: frozenset[Announcement]
 
     @property
     def tables(self) -> Mapping[str, Table]:
         """The lookup table of each pool."""
         return {name: pool.table for name, pool in self.pools.items()}
+
+
+def targets_of(document: Document) -> frozenset[Target]:
+    """Every endpoint that a service uses, as its pools want it reached."""
+    return frozenset(
+        Target(endpoint.address, pool.encapsulation)
+        for pool in document.all_pools().values()
+        for endpoint in pool.endpoints
+    )
 
 
 def build_desired(
@@ -57,38 +73,72 @@ def build_desired(
     Raises ConfigError where a pool's table cannot hold its endpoints.
     """
     pools = document.all_pools()
-    known = {reach.endpoint: reach for reach in actual.endpoints}
-    reaches = {
-        endpoint.address: _reach_of(endpoint.address, paths, known)
-        for pool in pools.values()
-        for endpoint in pool.endpoints
-    }
-    tables = {
-        name: _table(document.cluster.hash_seed, name, pool, previous.get(name))
-        for name, pool in pools.items()
-    }
+    reaches = _reaches(pools.values(), paths, actual)
+    routed = {service.pool_name for service in document.services if service.quic}
+    seed = document.cluster.hash_seed
     return Desired(
-        hash_keys=FlowHash.of_seed(document.cluster.hash_seed).keys,
+        hash_keys=FlowHash.of_seed(seed).keys,
+        tuning=document.tuning,
         endpoints={
-            reach: path if isinstance(path := paths[address], Path) else None
-            for address, reach in reaches.items()
+            reach: path if isinstance(path := paths[target], Path) else None
+            for (target, _), reach in reaches.items()
         },
-        pools={name: _desired_pool(table, reaches) for name, table in tables.items()},
-        services={service.key: service.pool_name for service in document.services},
+        down=_down(pools.values()),
+        pools={
+            name: _desired_pool(
+                _table(seed, name, pool, previous.get(name)), pool, reaches, routes=name in routed
+            )
+            for name, pool in pools.items()
+        },
+        services={key: service.entry for service in document.services for key in service.keys},
         announcements=frozenset(_announcements(document, paths)),
     )
 
 
-def _reach_of(address: IPAddress, paths: Paths, known: Mapping[IPAddress, Reach]) -> Reach:
-    """The endpoint's outer addresses; while it is unreachable, those it had last."""
-    path = paths[address]
+def _reaches(pools: Iterable[Pool], paths: Paths, actual: Forwarding) -> dict[_Way, Reach]:
+    known = {
+        (Target(reach.endpoint, reach.encapsulation), reach.dscp): reach
+        for reach in actual.endpoints
+    }
+    return {
+        way: _reach_of(way, paths, known)
+        for pool in pools
+        for endpoint in pool.endpoints
+        for way in [_way(pool, endpoint.address)]
+    }
+
+
+def _way(pool: Pool, address: IPAddress) -> _Way:
+    return Target(address, pool.encapsulation), pool.fixed_dscp
+
+
+def _reach_of(way: _Way, paths: Paths, known: Mapping[_Way, Reach]) -> Reach:
+    """The endpoint and its outer header; while it is unreachable, the header it had last."""
+    target, dscp = way
+    path = paths[target]
     if isinstance(path, Path):
-        return Reach(address, path.outer_source, path.outer_destination)
-    return known.get(address, Reach(address))
+        return Reach(
+            target.endpoint,
+            path.outer_source,
+            path.outer_destination,
+            target.encapsulation,
+            path.source_hashed,
+            dscp,
+        )
+    unknown = Reach(target.endpoint, encapsulation=target.encapsulation, dscp=dscp)
+    return known.get(way, unknown)
+
+
+def _down(pools: Collection[Pool]) -> frozenset[IPAddress]:
+    """The endpoints that are disabled wherever they are listed: one byte says it for all pools."""
+    used = {e.address for pool in pools for e in pool.endpoints if not e.disabled}
+    return frozenset(e.address for pool in pools for e in pool.endpoints) - used
 
 
 def _table(seed: int, name: str, pool: Pool, previous: Table | None) -> Table:
-    candidates = [Candidate(e.address, e.weight, drained=e.drained) for e in pool.endpoints]
+    candidates = [
+        Candidate(e.address, e.weight, drained=e.drained, down=e.disabled) for e in pool.endpoints
+    ]
     if previous is not None and _is_of(previous, seed, pool.slots, candidates):
         return previous
     try:
@@ -103,10 +153,33 @@ def _is_of(table: Table, seed: int, slot_count: int, candidates: Sequence[Candid
     return same_kind and set(table.candidates) == set(candidates)
 
 
-def _desired_pool(table: Table, reaches: Mapping[IPAddress, Reach]) -> DesiredPool:
-    ordered = tuple(reaches[candidate.address] for candidate in table.candidates)
-    stamp = blake2b(repr((table.digest, ordered)).encode(), digest_size=8).digest()
-    return DesiredPool(table, ordered, int.from_bytes(stamp))
+def _desired_pool(
+    table: Table, pool: Pool, reaches: Mapping[_Way, Reach], *, routes: bool
+) -> DesiredPool:
+    ordered = tuple(reaches[_way(pool, candidate.address)] for candidate in table.candidates)
+    ids = {e.server_id: reaches[_way(pool, e.address)] for e in pool.endpoints if e.server_id}
+    return DesiredPool(table, ordered, _stamp(table, ordered), ids if routes else {})
+
+
+def _stamp(table: Table, reaches: Sequence[Reach]) -> int:
+    parts = [table.digest.to_bytes(8), *map(_reach_bytes, reaches)]
+    return int.from_bytes(blake2b(b"".join(parts), digest_size=8).digest())
+
+
+_ENCAPSULATIONS = tuple(Encapsulation)
+
+
+def _reach_bytes(reach: Reach) -> bytes:
+    """Different for reaches that differ; repr() would take 50 times as long."""
+    addresses = (reach.endpoint, reach.outer_source, reach.outer_destination)
+    packed = [b"" if each is None else each.packed for each in addresses]
+    head = (
+        *map(len, packed),
+        _ENCAPSULATIONS.index(reach.encapsulation),
+        reach.source_hashed,
+        0 if reach.dscp is None else 1 + reach.dscp,
+    )
+    return bytes(head) + b"".join(packed)
 
 
 def _announcements(document: Document, paths: Paths) -> Iterator[Announcement]:
@@ -114,6 +187,13 @@ def _announcements(document: Document, paths: Paths) -> Iterator[Announcement]:
     if document.bgp is None:
         return
     for service in document.services:
-        endpoints = document.pool_of(service).endpoints
-        if service.announce and any(isinstance(paths[e.address], Path) for e in endpoints):
-            yield Announcement(ip_network(service.vip))
+        if service.announce and _is_served(document.pool_of(service), paths):
+            yield Announcement(service.prefix)
+
+
+def _is_served(pool: Pool, paths: Paths) -> bool:
+    return any(
+        not endpoint.disabled
+        and isinstance(paths[Target(endpoint.address, pool.encapsulation)], Path)
+        for endpoint in pool.endpoints
+    )

@@ -5,7 +5,6 @@ A prefix that peers may still hear of keeps its services, and what those stand o
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from ipaddress import ip_network
 
 from headrace.control.plan import RemoveEndpoint, RemovePool, RemoveService, Step
 from headrace.model import Forwarding, IPNetwork
@@ -25,8 +24,8 @@ def hold_back(steps: Iterable[Step], actual: Forwarding, heard: Collection[IPNet
     What the kernel forwards does not say which endpoints a pool's table names, so all of them stay
     while a pool stays that should go.
     """
-    services = {key for key in actual.services if ip_network(key.vip) in heard}
-    pools = {actual.services[key] for key in services}
+    services = {key for key in actual.services if key.prefix in heard}
+    pools = {actual.services[key].pool for key in services}
     split = Split([], [])
     holds_pool = False
     for step in steps:

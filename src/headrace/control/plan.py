@@ -4,11 +4,19 @@ Adding runs endpoints, pools, services; removing runs backward. Announcing frame
 to go is withdrawn before the first step, what is new is announced after the last was read back.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from headrace.control.desired import Desired, DesiredPool
-from headrace.model import Forwarding, Path, Reach, ServiceKey
+from headrace.model import (
+    Forwarding,
+    IPAddress,
+    Path,
+    Reach,
+    ServiceEntry,
+    ServiceKey,
+    Tuning,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +24,13 @@ class SetHashKeys:
     """Key the flow hash anew."""
 
     keys: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetTuning:
+    """Set what holds for the whole data plane."""
+
+    tuning: Tuning
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +42,20 @@ class PutEndpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class SetDown:
+    """Send nothing more to exactly these endpoints."""
+
+    addresses: frozenset[IPAddress]
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Make room for pools of these sizes at once."""
+
+    slot_counts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PutPool:
     """Write a pool's lookup table."""
 
@@ -35,11 +64,19 @@ class PutPool:
 
 
 @dataclass(frozen=True, slots=True)
+class SetServerIds:
+    """Set which endpoints of a pool QUIC server ids name."""
+
+    pool: str
+    ids: Mapping[int, Reach]
+
+
+@dataclass(frozen=True, slots=True)
 class PutService:
-    """Serve a VIP, protocol and port from a pool."""
+    """Serve a VIP, protocol and port."""
 
     key: ServiceKey
-    pool: str
+    entry: ServiceEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +101,17 @@ class RemoveEndpoint:
 
 
 Step = (
-    SetHashKeys | PutEndpoint | PutPool | PutService | RemoveService | RemovePool | RemoveEndpoint
+    SetHashKeys
+    | SetTuning
+    | PutEndpoint
+    | SetDown
+    | Reserve
+    | PutPool
+    | SetServerIds
+    | PutService
+    | RemoveService
+    | RemovePool
+    | RemoveEndpoint
 )
 
 
@@ -76,15 +123,46 @@ def plan_forwarding(desired: Desired, actual: Forwarding) -> list[Step]:
 def _additions(desired: Desired, actual: Forwarding) -> Iterator[Step]:
     if desired.hash_keys != actual.hash_keys:
         yield SetHashKeys(desired.hash_keys)
-    for reach, path in desired.endpoints.items():
-        if reach not in actual.endpoints or actual.endpoints[reach] != path:
-            yield PutEndpoint(reach, path)
+    if desired.tuning != actual.tuning:
+        yield SetTuning(desired.tuning)
+    yield from _endpoints(desired, actual)
+    if len(desired.pools.keys() - actual.pools.keys()) > 1:
+        yield Reserve(tuple(pool.table.slot_count for pool in desired.pools.values()))
     for name, pool in desired.pools.items():
-        if actual.pools.get(name) != pool.stamp:
-            yield PutPool(name, pool)
-    for key, pool_name in desired.services.items():
-        if actual.services.get(key) != pool_name:
-            yield PutService(key, pool_name)
+        yield from _pool(name, pool, actual)
+    for key, entry in desired.services.items():
+        if actual.services.get(key) != entry:
+            yield PutService(key, entry)
+
+
+def _endpoints(desired: Desired, actual: Forwarding) -> Iterator[Step]:
+    """Endpoints and which are down, before the tables: those keep no flow at a down one.
+
+    Which are down is said after every new one: what is read back tells nothing of an address that
+    had no endpoint before.
+    """
+    has_new = False
+    for reach, path in desired.endpoints.items():
+        is_new = reach not in actual.endpoints
+        has_new = has_new or is_new
+        if is_new or actual.endpoints[reach] != path:
+            yield PutEndpoint(reach, path)
+    # One that is to be removed stays down: flows may be remembered that would go there.
+    kept = actual.down - {reach.endpoint for reach in desired.endpoints}
+    down = desired.down | kept
+    if has_new or down != actual.down:
+        yield SetDown(down)
+
+
+def _pool(name: str, pool: DesiredPool, actual: Forwarding) -> Iterator[Step]:
+    """The table, and the server ids, which name what the table was written with."""
+    is_new = actual.pools.get(name) != pool.stamp
+    if is_new:
+        yield PutPool(name, pool)
+    ids = {number: reach.endpoint for number, reach in pool.server_ids.items()}
+    known = actual.server_ids.get(name, {})
+    if ids != known or (is_new and ids):
+        yield SetServerIds(name, pool.server_ids)
 
 
 def _removals(desired: Desired, actual: Forwarding) -> Iterator[Step]:

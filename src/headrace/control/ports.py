@@ -3,7 +3,7 @@
 Rooms beside and below implement these by shape alone; `daemon` puts the objects together.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from headrace.control.views import Status
@@ -16,11 +16,15 @@ from headrace.model import (
     Flow,
     Forwarding,
     IPAddress,
+    OuterSources,
     Path,
     Port,
     Reach,
+    ServiceEntry,
     ServiceKey,
     SessionState,
+    Target,
+    Tuning,
     Tunnel,
     Unresolved,
     VerdictCount,
@@ -81,11 +85,14 @@ class Underlay(Protocol):
 
     async def resolve(
         self,
-        endpoints: Iterable[IPAddress],
+        targets: Iterable[Target],
         tunnels: Mapping[IPAddress, Tunnel],
-        source: IPAddress | None,
-    ) -> dict[IPAddress, Path | Unresolved]:
-        """How each endpoint is reached now; asks the kernel to keep the neighbours resolved."""
+        sources: OuterSources,
+    ) -> dict[Target, Path | Unresolved]:
+        """How each target is reached now; asks the kernel to keep the neighbours resolved.
+
+        `tunnels` are the document's, by endpoint.
+        """
         ...
 
 
@@ -100,8 +107,16 @@ class Dataplane(Protocol):
         """Set the keys of the flow hash."""
         ...
 
+    def set_tuning(self, tuning: Tuning) -> None:
+        """Set what holds for the whole data plane."""
+        ...
+
     def put_endpoint(self, reach: Reach, path: Path | None) -> None:
         """Add an endpoint, or give it another next hop; None: its packets are dropped, counted."""
+        ...
+
+    def reserve(self, slot_counts: Collection[int]) -> None:
+        """Make room for pools of these sizes, all there will be, at once; never necessary."""
         ...
 
     def put_pool(
@@ -110,8 +125,16 @@ class Dataplane(Protocol):
         """Write a pool's lookup table; `owners` has one index into `reaches` a slot."""
         ...
 
-    def put_service(self, key: ServiceKey, pool: str) -> None:
-        """Serve a VIP, protocol and port from a pool."""
+    def put_service(self, key: ServiceKey, entry: ServiceEntry) -> None:
+        """Serve a VIP, protocol and port from a pool, by its policy."""
+        ...
+
+    def set_down(self, addresses: frozenset[IPAddress]) -> None:
+        """Send nothing to exactly these endpoints, whatever is remembered of their flows."""
+        ...
+
+    def set_server_ids(self, pool: str, ids: Mapping[int, Reach]) -> None:
+        """Make these all the QUIC server ids of a pool that was put."""
         ...
 
     def remove_service(self, key: ServiceKey) -> None:
@@ -119,11 +142,15 @@ class Dataplane(Protocol):
         ...
 
     def remove_pool(self, name: str) -> None:
-        """Forget a pool that no service names any more."""
+        """Forget a pool that no service names any more, and its server ids."""
         ...
 
     def remove_endpoint(self, reach: Reach) -> None:
         """Forget an endpoint that no pool names any more."""
+        ...
+
+    def settle(self, idle_s: int) -> int:
+        """Settle the slots that neither changed nor had a flow elsewhere for so long; how many."""
         ...
 
     def attach(self, ports: Sequence[Port]) -> None:

@@ -13,17 +13,22 @@ from headrace.model import (
     Announcement,
     Count,
     Document,
+    Encapsulation,
     Endpoint,
     Forwarding,
     IPAddress,
+    OperatorState,
     Path,
     Pool,
     Reach,
     Service,
     SessionState,
+    Target,
     Unresolved,
 )
+from headrace.model.values import prefix_rank
 
+_Way = tuple[IPAddress, Encapsulation, int | None]  # an endpoint, and how a pool reaches it
 Sessions = Mapping[IPAddress, tuple[SessionState, float]]
 
 
@@ -65,38 +70,52 @@ def _service(
     service: Service, state: NodeState, forwarding: Forwarding, dataplane: Dataplane
 ) -> ServiceView:
     pool = state.document.pool_of(service)
-    forwards = forwarding.services.get(service.key) == service.pool_name
-    reaches = {reach.endpoint: reach for reach in forwarding.endpoints}
+    forwards = all(forwarding.services.get(key) == service.entry for key in service.keys)
+    reaches = {
+        (reach.endpoint, reach.encapsulation, reach.dscp): reach for reach in forwarding.endpoints
+    }
     endpoints = tuple(
         _endpoint(endpoint, pool, state.paths, reaches, dataplane) for endpoint in pool.endpoints
     )
     return ServiceView(
         name=service.name or "",
-        key=str(service.key),
+        key=service.label,
         pool=service.pool_name,
+        affinity=service.affinity,
+        flow_table=service.flow_table,
+        sources=service.sources,
+        quic=service.quic,
+        unserved=service.unserved,
         forwarding=forwards,
-        announced=any(service.vip == a.prefix.network_address for a in state.announced),
+        announced=any(service.prefix == a.prefix for a in state.announced),
         why_not=_why_not(service, endpoints, state.document, forwards=forwards),
-        received=dataplane.service_count(service.key) if forwards else Count(0, 0),
+        received=_received(service, dataplane) if forwards else Count(0, 0),
         endpoints=endpoints,
     )
+
+
+def _received(service: Service, dataplane: Dataplane) -> Count:
+    counts = [dataplane.service_count(key) for key in service.keys]
+    return Count(sum(c.packets for c in counts), sum(c.bytes for c in counts))
 
 
 def _endpoint(
     endpoint: Endpoint,
     pool: Pool,
     paths: Paths,
-    reaches: Mapping[IPAddress, Reach],
+    reaches: Mapping[_Way, Reach],
     dataplane: Dataplane,
 ) -> EndpointView:
-    path = paths.get(endpoint.address, Unresolved("not looked up yet"))
+    target = Target(endpoint.address, pool.encapsulation)
+    path = paths.get(target, Unresolved("not looked up yet"))
     weights = sum(e.weight for e in pool.endpoints if not e.drained)
-    reach = reaches.get(endpoint.address)
+    reach = reaches.get((endpoint.address, pool.encapsulation, pool.fixed_dscp))
     return EndpointView(
         address=endpoint.address,
         weight=endpoint.weight,
         state=endpoint.state,
         share=0.0 if endpoint.drained or not weights else endpoint.weight / weights,
+        server_id=endpoint.server_id,
         path=_path_text(path),
         reachable=isinstance(path, Path),
         sent=Count(0, 0) if reach is None else dataplane.endpoint_count(reach),
@@ -106,8 +125,12 @@ def _endpoint(
 def _path_text(path: Path | Unresolved) -> str:
     if isinstance(path, Unresolved):
         return path.reason
-    hop = path.next_hop.destination_mac.hex(":")
-    return f"ipip {path.outer_source} > {path.outer_destination} by {hop}"
+    hop = path.next_hop
+    by = f"by {hop.destination_mac.hex(':')}" + (f" vlan {hop.tag}" if hop.tag else "")
+    if path.outer_source is None:
+        return f"{path.encapsulation} {by}"
+    hashed = ("/112" if path.outer_source.version == 6 else "/16") if path.source_hashed else ""
+    return f"{path.encapsulation} {path.outer_source}{hashed} > {path.outer_destination} {by}"
 
 
 def _why_not(
@@ -115,17 +138,28 @@ def _why_not(
 ) -> str:
     if not forwards:
         return "the data plane does not have it yet"
+    if all(endpoint.state == OperatorState.DISABLED for endpoint in endpoints):
+        return "every endpoint is disabled"
     if not any(endpoint.reachable for endpoint in endpoints):
         return "no endpoint can be reached"
     if service.announce and document.bgp is None:
         return "it is to be announced, but the document has no bgp section"
-    return ""
+    return _unheard(service, document) if service.announce else ""
+
+
+def _unheard(service: Service, document: Document) -> str:
+    """Why nobody hears of the VIP: a session carries the prefixes of its own family."""
+    family = service.prefix.version
+    peers = document.bgp.peers if document.bgp else ()
+    if any(peer.address.version == family for peer in peers):
+        return ""
+    return f"it is to be announced, but no BGP peer has an IPv{family} address"
 
 
 def _peers(
     document: Document, announced: frozenset[Announcement], sessions: Sessions
 ) -> Iterator[PeerView]:
-    prefixes = tuple(sorted(announcement.prefix for announcement in announced))
+    prefixes = sorted((announcement.prefix for announcement in announced), key=prefix_rank)
     for peer in document.bgp.peers if document.bgp else ():
         state, since = sessions.get(peer.address, (SessionState.DOWN, time.monotonic()))
         yield PeerView(
@@ -133,7 +167,9 @@ def _peers(
             as_number=peer.as_number,
             state=state,
             since_s=time.monotonic() - since,
-            announced=prefixes if state is SessionState.UP else (),
+            announced=tuple(prefix for prefix in prefixes if prefix.version == peer.address.version)
+            if state is SessionState.UP
+            else (),
         )
 
 

@@ -13,9 +13,10 @@ class EndpointView:
     weight: int
     state: str  # what the operator asked for
     share: float  # of the pool's slots, 0..1
+    server_id: int | None  # of QUIC connection ids
     path: str  # how it is reached, or why it is not
     reachable: bool
-    sent: Count
+    sent: Count  # for all services together
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +24,13 @@ class ServiceView:
     """One service as it stands."""
 
     name: str
-    key: str
+    key: str  # 192.0.2.1:80/tcp, or :80-89/tcp for a range of ports
     pool: str
+    affinity: str  # which packets go to one endpoint
+    flow_table: str  # when flows are remembered one by one
+    sources: tuple[IPNetwork, ...]  # the clients that are served; empty: everybody
+    quic: bool  # routed by server ids
+    unserved: str  # what becomes of the VIP's other packets
     forwarding: bool  # the data plane has it, read back
     announced: bool  # the BGP peers were told
     why_not: str  # what keeps it from forwarding or being announced; empty if nothing

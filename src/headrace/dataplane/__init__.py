@@ -6,16 +6,25 @@ Computes neither a table nor a plan: it writes what it is given and reads back w
 from headrace.dataplane.dataplane import Dataplane
 from headrace.dataplane.decapsulator import Decapsulation, Decapsulator
 from headrace.dataplane.loader import detach_all
-from headrace.dataplane.tables import EndpointEntry, PoolTable, Tables
+from headrace.dataplane.rerun import Course, Rerun, Run
+from headrace.dataplane.samples import Sample, Samples
+from headrace.dataplane.tables import EndpointRow, LineAge, PoolTable, ServiceRow, Tables
 from headrace.dataplane.verdicts import Action, Verdict, all_verdicts
 
 __all__ = [
     "Action",
+    "Course",
     "Dataplane",
     "Decapsulation",
     "Decapsulator",
-    "EndpointEntry",
+    "EndpointRow",
+    "LineAge",
     "PoolTable",
+    "Rerun",
+    "Run",
+    "Sample",
+    "Samples",
+    "ServiceRow",
     "Tables",
     "Verdict",
     "all_verdicts",

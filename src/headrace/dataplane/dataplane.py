@@ -5,55 +5,63 @@ never half changed (see `bpf/layout.h`).
 """
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path as FilePath
 
 from headrace.dataplane import encoding, layout, libbpf
+from headrace.dataplane.endpoints import Endpoints
 from headrace.dataplane.explain import explain_flow
-from headrace.dataplane.indexes import Indexes
 from headrace.dataplane.loader import Loader, Program
 from headrace.dataplane.maps import Counters, HashMap, SharedArray
-from headrace.dataplane.slots import Region, SlotLines, lines_for
-from headrace.dataplane.tables import EndpointEntry, PoolTable, Tables
+from headrace.dataplane.pools import Pools
+from headrace.dataplane.samples import Samples
+from headrace.dataplane.server_ids import ServerIds
+from headrace.dataplane.services import Services
+from headrace.dataplane.slots import SlotLines
+from headrace.dataplane.tables import ServiceRow, Tables
 from headrace.dataplane.verdicts import all_verdicts
 from headrace.model import (
     Count,
     Explanation,
     Flow,
     Forwarding,
+    IPAddress,
     Path,
     Port,
     Reach,
+    ServiceEntry,
     ServiceKey,
+    Tuning,
     VerdictCount,
 )
-from headrace.model.limits import (
-    LIMIT_ENDPOINTS_PER_NODE,
-    LIMIT_NEXT_HOPS,
-    LIMIT_POOLS,
-    LIMIT_SERVICES,
-    SLOT_COUNT_DEFAULT,
-)
+
+_HISTORY = ("settings", "endpoints", "pools", "pool_infos", "line_ages", "slot_lines")
+"""What the slots of a lookup table mean depends on these. The ages are never fewer than the lines
+if they are pinned first.
+"""
 
 _PROGRAM = Program(
     "headrace",
     (
-        "settings",
-        "services",
-        "pools",
-        "pool_infos",
-        "slot_lines",
-        "endpoints",
+        *_HISTORY,
+        "services4",
+        "services6",
+        "vip_prefixes",
+        "vip_filter",
+        "sources",
+        "server_ids",
         "next_hops",
         "ports",
+        "notes",
+        "fragments",
+        "answers",
+        "samples",
         "verdict_counts",
         "service_counts",
         "endpoint_counts",
     ),
+    redirects=True,
 )
-_SLOT_LINES_AT_FIRST = 8 * lines_for(SLOT_COUNT_DEFAULT)
-_NO_STAMP = 0
 _MODES = {libbpf.XDP_ATTACHED_DRV: "native", libbpf.XDP_ATTACHED_SKB: "generic"}
 
 
@@ -61,58 +69,71 @@ class Dataplane:
     """One instance's program, maps and links, opened from its pins or made anew."""
 
     def __init__(self, directory: FilePath, now: Callable[[], float] = time.monotonic) -> None:
-        self._now = now
         self._loader = Loader(_PROGRAM, directory)
-        self._loader.load({"slot_lines": _SLOT_LINES_AT_FIRST})
-        self._open_maps()
+        lines = SlotLines(self._loader)
+        fds = self._loader.map_fds
+        self._settings = SharedArray(fds["settings"], layout.Settings).values[0]
+        self._ports = SharedArray(fds["ports"], layout.Port)
+        self._verdict_counts = Counters(fds["verdict_counts"])
+        self._endpoints = Endpoints(fds, now)
+        self._pools = Pools(fds, lines, now)
+        self._services = Services(fds, self._settings, now)
+        self._server_ids = ServerIds(fds)
+        self._samples: Samples | None = None
+        if not self._loader.made.isdisjoint(_HISTORY):
+            self._pools.forget_history()
+            HashMap(fds["notes"], layout.FlowKey, layout.Note).clear()
         self._loader.commit()
-        self._read_kernel()
 
     # --- reading -------------------------------------------------------------------------------
 
     def read(self) -> Forwarding:
         """What the kernel forwards now."""
-        names = {index: name for name, index in self._pool_index.items()}
+        addresses, names = self._endpoints.addresses(), self._pools.names()
+        server_ids = {
+            names[pool]: {i: addresses[at] for i, at in ids.items() if at in addresses}
+            for pool, ids in self._server_ids.read().items()
+            if pool in names
+        }
         return Forwarding(
-            hash_keys=tuple(self._settings.values[0].hash_keys),
-            endpoints={
-                reach: self._path_of(index) for reach, index in self._endpoint_index.items()
-            },
-            pools={
-                name: self._pool_infos.values[index].stamp
-                for name, index in self._pool_index.items()
-            },
-            services={
-                encoding.key_of(key): names.get(value.pool, "")
-                for key, value in self._services.items()
-                if not encoding.is_vip_mark(key)
-            },
+            hash_keys=tuple(self._settings.hash_keys),
+            endpoints=self._endpoints.read(),
+            pools=self._pools.stamps(),
+            services=self._services.read(names),
+            down=self._endpoints.down(),
+            server_ids={name: ids for name, ids in server_ids.items() if ids},
+            tuning=self._tuning(),
         )
 
     def tables(self) -> Tables:
-        """The maps as plain values, for `reference` and `explain`."""
-        pools = {
-            index: PoolTable(
-                name, self._slots.view(self._region_of(index), self._slot_count(index))
-            )
-            for name, index in self._pool_index.items()
-        }
+        """The maps as plain values, for `reference` and `explain`.
+
+        Lookup tables are the kernel's memory itself: what is read from them later is later.
+        """
+        pools = self._pools.tables()
+        names = self._pools.names()
+        services = self._services.read(names)
+        by_name = {table.name: table for table in pools.values()}
         return Tables(
-            hash_keys=tuple(self._settings.values[0].hash_keys),
+            hash_keys=tuple(self._settings.hash_keys),
             services={
-                encoding.key_of(key): pools[value.pool]
-                for key, value in self._services.items()
-                if not encoding.is_vip_mark(key) and value.pool in pools
+                key: ServiceRow(entry, by_name[entry.pool])
+                for key, entry in services.items()
+                if entry.pool in by_name
             },
-            endpoints={
-                index: EndpointEntry(reach.endpoint, self._path_of(index))
-                for reach, index in self._endpoint_index.items()
-            },
+            endpoints=self._endpoints.rows(),
             ports={
                 port.ifindex: tuple(bytes(mac) for mac in port.macs)
                 for port in self._ports.values
                 if port.ifindex
             },
+            server_ids={
+                (names[pool], number): endpoint
+                for pool, ids in self._server_ids.read().items()
+                for number, endpoint in ids.items()
+                if pool in names
+            },
+            tuning=self._tuning(),
         )
 
     def explain(self, flows: Iterable[Flow]) -> list[Explanation]:
@@ -129,100 +150,95 @@ class Dataplane:
 
     def service_count(self, key: ServiceKey) -> Count:
         """Packets that came for a service."""
-        value = self._services.get(encoding.service_key(key))
-        return self._service_counts.read(value.counter) if value else Count(0, 0)
+        return self._services.count(key)
 
     def endpoint_count(self, reach: Reach) -> Count:
         """Packets sent to an endpoint, for all services together."""
-        index = self._endpoint_index.get(reach)
-        return Count(0, 0) if index is None else self._endpoint_counts.read(index)
+        return self._endpoints.count(reach)
+
+    def samples(self) -> Samples:
+        """The ring of sampled packets; always the same reader."""
+        if self._samples is None:
+            self._samples = Samples(self._loader.map_fds["samples"])
+        return self._samples
 
     # --- adding and changing -------------------------------------------------------------------
 
     def set_hash_keys(self, keys: Sequence[int]) -> None:
         """Set the keys of the flow hash; every flow may get another endpoint."""
-        self._settings.values[0].hash_keys[:] = list(keys)
+        if list(keys) != list(self._settings.hash_keys):
+            self._pools.forget_history()
+            self._settings.hash_keys[:] = list(keys)
+
+    def set_tuning(self, tuning: Tuning) -> None:
+        """Set what holds for the whole node."""
+        self._settings.answers_per_s = tuning.answers_per_s
+        self._settings.udp_idle_s = tuning.udp_idle_s
+        self._settings.sample_one_in = tuning.sample_one_in
+        self._settings.gue_port[:] = tuning.gue_port.to_bytes(2, "big")
 
     def put_endpoint(self, reach: Reach, path: Path | None) -> None:
         """Add an endpoint, or give it another next hop; None: its packets are dropped, counted."""
-        hop = 0 if path is None else self._hop_for(path)
-        index = self._endpoint_index.get(reach)
-        if index is None:
-            index = self._endpoint_indexes.take()
-            self._endpoint_counts.clear(index)
-            self._endpoints.values[index] = encoding.endpoint(reach)
-            self._endpoint_index[reach] = index
-        before = self._endpoints.values[index].next_hop
-        self._endpoints.values[index].next_hop = hop
-        self._hop_users[hop] += 1
-        self._release_hop(before)
+        self._endpoints.put(reach, path)
+
+    def set_down(self, addresses: frozenset[IPAddress]) -> None:
+        """Let exactly the endpoints with these addresses get nothing, whatever notes say."""
+        self._endpoints.set_down(addresses)
+
+    def reserve(self, slot_counts: Collection[int]) -> None:
+        """Make room for pools of these sizes, all there will be, at once; never necessary.
+
+        Pool by pool the room doubles, and each time the program is loaded anew.
+        """
+        self._pools.reserve(slot_counts)
 
     def put_pool(
         self, name: str, reaches: Sequence[Reach], owners: Sequence[int], stamp: int
     ) -> None:
-        """Write a pool's lookup table beside the old one, then point the pool to it.
+        """Write a pool's lookup table.
 
-        `owners` has one index into `reaches` a slot. Every reach must have been put.
+        `owners` has one index into `reaches` a slot. Every reach must have been put. A slot that
+        gets another owner is unstable until it settles, unless keys or number of slots changed.
         """
-        labels = [self._endpoint_index[reach] for reach in reaches]
-        region = self._find_region(lines_for(len(owners)))
-        self._slots.write(region, owners, labels)
-        index = self._pool_index.get(name)
-        before = None if index is None else self._region_of(index)
-        if index is None:
-            index = self._pool_indexes.take()
-        # A daemon killed between these three leaves a pool that has to be written again.
-        self._pool_infos.values[index] = layout.PoolInfo(name.encode(), _NO_STAMP)
-        self._pools.values[index].table = layout.Table(region.first_line, len(owners))
-        self._pool_infos.values[index].stamp = stamp
-        self._pool_index[name] = index
-        if before is not None:
-            self._slots.retire(before, self._now())
+        labels = [self._endpoints.index_of(reach) for reach in reaches]
+        self._pools.put(name, labels, owners, stamp, self._endpoints.down_indexes())
 
-    def put_service(self, key: ServiceKey, pool: str) -> None:
-        """Serve a VIP, protocol and port from a pool."""
-        known = self._services.get(encoding.service_key(key))
-        counter = self._counter_indexes.take() if known is None else known.counter
-        if known is None:
-            self._service_counts.clear(counter)
-        value = layout.Service(self._pool_index[pool], counter)
-        self._services.put(encoding.service_key(key), value)
-        self._services.put(encoding.vip_mark(key.vip), layout.Service())
+    def put_service(self, key: ServiceKey, entry: ServiceEntry) -> None:
+        """Serve a VIP, protocol and port; what `entry` says of unserved holds for the whole VIP."""
+        self._services.put(key, entry, self._pools.index_of(entry.pool))
+
+    def set_server_ids(self, pool: str, server_ids: Mapping[int, Reach]) -> None:
+        """Have exactly these QUIC server ids name endpoints of a pool."""
+        self._server_ids.put(
+            self._pools.index_of(pool),
+            {number: self._endpoints.index_of(reach) for number, reach in server_ids.items()},
+        )
+
+    def settle(self, idle_s: float) -> int:
+        """Settle the slots whose line has been idle for so long; how many there were."""
+        settled = self._pools.settle(idle_s)
+        self._endpoints.release(self._is_held)
+        self._services.sweep()
+        return settled
 
     # --- removing ------------------------------------------------------------------------------
 
     def remove_service(self, key: ServiceKey) -> None:
         """Serve it no longer; its VIP stays a VIP while another service has it."""
-        value = self._services.get(encoding.service_key(key))
-        if value is None:
-            return
-        self._services.remove(encoding.service_key(key))
-        others = (
-            encoding.key_of(k) for k, _ in self._services.items() if not encoding.is_vip_mark(k)
-        )
-        if all(other.vip != key.vip for other in others):
-            self._services.remove(encoding.vip_mark(key.vip))
-        self._counter_indexes.give_back(value.counter)
+        self._services.remove(key)
 
     def remove_pool(self, name: str) -> None:
         """Forget a pool that no service names any more."""
-        index = self._pool_index.pop(name, None)
-        if index is None:
-            return
-        self._slots.retire(self._region_of(index), self._now())
-        self._pool_infos.values[index] = layout.PoolInfo()
-        self._pool_indexes.give_back(index)
+        index = self._pools.remove(name)
+        if index is not None:
+            self._server_ids.put(index, {})
 
     def remove_endpoint(self, reach: Reach) -> None:
-        """Forget an endpoint that no pool's table names any more."""
-        index = self._endpoint_index.pop(reach, None)
-        if index is None:
-            return
-        entry = self._endpoints.values[index]
-        # A packet may still be on its way through the rest of the entry; it never reads this.
-        entry.identity[:] = bytes(16)
-        self._release_hop(entry.next_hop)
-        self._endpoint_indexes.give_back(index)
+        """Forget an endpoint that no pool's table names any more.
+
+        It lingers while flows that were its own before may still be sent to it.
+        """
+        self._endpoints.remove(reach, self._is_held)
 
     # --- interfaces ----------------------------------------------------------------------------
 
@@ -248,6 +264,10 @@ class Dataplane:
             for name, ifindex in self._loader.attached().items()
         }
 
+    def run(self, frame: bytes, ifindex: int) -> tuple[int, bytes]:
+        """Run the program on a frame said to arrive on an interface: XDP code, frame after."""
+        return libbpf.run_program(self.program_fd, frame, ifindex=ifindex)
+
     @property
     def program_fd(self) -> int:
         """The running program, for BPF_PROG_TEST_RUN."""
@@ -255,93 +275,19 @@ class Dataplane:
 
     def close(self) -> None:
         """Let go of the kernel's objects; the data plane runs on."""
+        if self._samples is not None:
+            self._samples.close()
         self._loader.close()
 
     # --- inside --------------------------------------------------------------------------------
 
-    def _open_maps(self) -> None:
-        fds = self._loader.map_fds
-        self._settings = SharedArray(fds["settings"], layout.Settings)
-        self._pools = SharedArray(fds["pools"], layout.Pool)
-        self._pool_infos = SharedArray(fds["pool_infos"], layout.PoolInfo)
-        self._endpoints = SharedArray(fds["endpoints"], layout.Endpoint)
-        self._next_hops = SharedArray(fds["next_hops"], layout.NextHop)
-        self._ports = SharedArray(fds["ports"], layout.Port)
-        self._services = HashMap(fds["services"], layout.ServiceKey, layout.Service)
-        self._verdict_counts = Counters(fds["verdict_counts"])
-        self._service_counts = Counters(fds["service_counts"])
-        self._endpoint_counts = Counters(fds["endpoint_counts"])
-        self._slots = SlotLines(SharedArray(fds["slot_lines"], layout.SlotLine))
+    def _is_held(self, endpoint: int) -> bool:
+        return self._pools.holds(endpoint) or self._server_ids.names(endpoint)
 
-    def _read_kernel(self) -> None:
-        """Build the indexes of what the maps hold; only this class writes them from now on."""
-        used = [(i, e) for i, e in enumerate(self._endpoints.values) if any(e.identity)]
-        self._endpoint_index = {encoding.reach_of(entry): index for index, entry in used}
-        self._hop_users = Counter(entry.next_hop for _, entry in used)
-        self._hop_index = {
-            encoding.hop_of(hop): index
-            for index, hop in enumerate(self._next_hops.values)
-            if self._hop_users[index] and hop.ifindex
-        }
-        names = enumerate(self._pool_infos.values)
-        self._pool_index = {info.name.decode(): index for index, info in names if info.name}
-        counters = [v.counter for k, v in self._services.items() if not encoding.is_vip_mark(k)]
-        if not self._loader.is_complete:
-            for index in self._pool_index.values():
-                self._pool_infos.values[index].stamp = _NO_STAMP
-        now = self._now
-        self._endpoint_indexes = Indexes(
-            "endpoints", LIMIT_ENDPOINTS_PER_NODE, self._endpoint_index.values(), now
+    def _tuning(self) -> Tuning:
+        return Tuning(
+            self._settings.answers_per_s,
+            self._settings.udp_idle_s,
+            int.from_bytes(bytes(self._settings.gue_port), "big"),
+            self._settings.sample_one_in,
         )
-        self._hop_indexes = Indexes(
-            "next_hops", LIMIT_NEXT_HOPS, self._hop_index.values(), now, first=1
-        )
-        self._pool_indexes = Indexes("pools", LIMIT_POOLS, self._pool_index.values(), now)
-        self._counter_indexes = Indexes("services", LIMIT_SERVICES, counters, now)
-
-    def _path_of(self, index: int) -> Path | None:
-        entry = self._endpoints.values[index]
-        if not self._next_hops.values[entry.next_hop].ifindex:  # entry 0 has none, ever
-            return None
-        return encoding.path_of(entry, self._next_hops.values[entry.next_hop])
-
-    def _hop_for(self, path: Path) -> int:
-        wanted = (path.next_hop, path.mtu_bytes)
-        index = self._hop_index.get(wanted)
-        if index is None:
-            index = self._hop_indexes.take()
-            self._next_hops.values[index] = encoding.next_hop(*wanted)
-            self._hop_index[wanted] = index
-        return index
-
-    def _release_hop(self, index: int) -> None:
-        self._hop_users[index] -= 1
-        if index and not self._hop_users[index]:
-            del self._hop_index[encoding.hop_of(self._next_hops.values[index])]
-            self._hop_indexes.give_back(index)
-
-    def _slot_count(self, pool_index: int) -> int:
-        return int(self._pools.values[pool_index].table.slot_count)
-
-    def _region_of(self, pool_index: int) -> Region:
-        table = self._pools.values[pool_index].table
-        return Region(table.first_line, lines_for(table.slot_count))
-
-    def _find_region(self, line_count: int) -> Region:
-        taken = [self._region_of(index) for index in self._pool_index.values()]
-        region = self._slots.find(taken, line_count, self._now())
-        if region is None:
-            self._grow(line_count)
-            region = self._slots.find(taken, line_count, self._now())
-        if region is None:
-            raise AssertionError("a grown array holds the table it was grown for")
-        return region
-
-    def _grow(self, line_count: int) -> None:
-        """Load the program over a larger array of slot lines and copy the tables there."""
-        smaller = self._slots
-        self._loader.load({"slot_lines": smaller.capacity_with(line_count)})
-        self._open_maps()
-        lines = SharedArray(self._loader.map_fds["slot_lines"], layout.SlotLine)
-        self._slots = smaller.grown_into(lines)
-        self._loader.commit()

@@ -1,17 +1,22 @@
-"""The endpoint's program: unwraps IP in IP from known load balancers. See `bpf/tailrace.bpf.c`."""
+"""The endpoint's program: unwraps IP in IP and GUE from known load balancers.
+
+See `bpf/tailrace.bpf.c`.
+"""
 
 import ctypes
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from ipaddress import ip_network
 from pathlib import Path
 
 from headrace.dataplane.loader import Loader, Program
 from headrace.dataplane.maps import Counters, HashMap
 from headrace.dataplane.verdicts import all_verdicts
-from headrace.model import IPAddress, Port, VerdictCount
+from headrace.model import IPAddress, IPNetwork, Port, VerdictCount
 
-_PROGRAM = Program("tailrace", ("addresses", "verdict_counts"))
+_PROGRAM = Program("tailrace", ("prefixes", "settings", "verdict_counts"))
+_ROLE_AND_FAMILY_BITS = 32
 
 
 class Role(IntEnum):
@@ -23,20 +28,35 @@ class Role(IntEnum):
 
 
 class _AddressKey(ctypes.Structure):
-    _fields_ = [("address", ctypes.c_uint8 * 4), ("role", ctypes.c_uint32)]
+    _fields_ = [
+        ("prefix_length", ctypes.c_uint32),
+        ("role", ctypes.c_uint8),
+        ("family", ctypes.c_uint8),
+        ("zero", ctypes.c_uint8 * 2),
+        ("address", ctypes.c_uint8 * 16),
+    ]
 
 
 class _Present(ctypes.Structure):
     _fields_ = [("one", ctypes.c_uint32)]
 
 
+class _Index(ctypes.Structure):
+    _fields_ = [("index", ctypes.c_uint32)]
+
+
+class _TailSettings(ctypes.Structure):
+    _fields_ = [("gue_port", ctypes.c_uint8 * 2), ("zero", ctypes.c_uint8 * 6)]
+
+
 @dataclass(frozen=True, slots=True)
 class Decapsulation:
     """Which packets an endpoint unwraps."""
 
-    balancers: frozenset[IPAddress]  # outer sources
+    balancers: frozenset[IPNetwork]  # outer sources
     own: frozenset[IPAddress]  # outer destinations
-    vips: frozenset[IPAddress]  # inner destinations
+    vips: frozenset[IPNetwork]  # inner destinations
+    gue_port: int  # outer UDP destination port
 
 
 class Decapsulator:
@@ -44,24 +64,27 @@ class Decapsulator:
 
     def __init__(self, directory: Path) -> None:
         self._loader = Loader(_PROGRAM, directory)
-        self._loader.load()
-        self._addresses = HashMap(self._loader.map_fds["addresses"], _AddressKey, _Present)
+        self._loader.load({"verdict_counts": len(all_verdicts(_PROGRAM.name))})
+        self._prefixes = HashMap(self._loader.map_fds["prefixes"], _AddressKey, _Present)
+        self._settings = HashMap(self._loader.map_fds["settings"], _Index, _TailSettings)
         self._counts = Counters(self._loader.map_fds["verdict_counts"])
-        self._loader.commit()
 
     def configure(self, wanted: Decapsulation) -> None:
-        """Unwrap exactly these packets; what stays wanted is never missing in between."""
-        entries = {
-            *((address, Role.BALANCER) for address in wanted.balancers),
-            *((address, Role.OWN) for address in wanted.own),
-            *((address, Role.VIP) for address in wanted.vips),
-        }
-        keys = {bytes(_key(address, role)) for address, role in entries}
+        """Unwrap exactly these packets; what stays wanted is never missing in between.
+
+        Where another program of this instance is attached,
+        this one takes its place.
+        """
+        settings = _TailSettings()
+        settings.gue_port[:] = wanted.gue_port.to_bytes(2, "big")
+        self._settings.put(_Index(0), settings)
+        keys = {bytes(key) for key in _keys(wanted)}
         for key in keys:
-            self._addresses.put(_AddressKey.from_buffer_copy(key), _Present(1))
-        for known, _ in list(self._addresses.items()):
+            self._prefixes.put(_AddressKey.from_buffer_copy(key), _Present(1))
+        for known, _ in list(self._prefixes.items()):
             if bytes(known) not in keys:
-                self._addresses.remove(known)
+                self._prefixes.remove(known)
+        self._loader.commit()
 
     def attach(self, ports: Iterable[Port]) -> None:
         """Run on these interfaces besides those it runs on already."""
@@ -69,7 +92,7 @@ class Decapsulator:
             self._loader.attach(port)
 
     def verdict_counts(self) -> list[VerdictCount]:
-        """Packets by verdict."""
+        """Packets by verdict; bytes are the inner packets' where there is one, else the frames'."""
         return [
             VerdictCount(v.name, v.action, v.meaning, self._counts.read(index))
             for index, v in enumerate(all_verdicts(_PROGRAM.name))
@@ -85,7 +108,16 @@ class Decapsulator:
         self._loader.close()
 
 
-def _key(address: IPAddress, role: Role) -> _AddressKey:
-    key = _AddressKey(role=role)
-    key.address[:] = address.packed
+def _keys(wanted: Decapsulation) -> list[_AddressKey]:
+    return [
+        *(_key(network, Role.BALANCER) for network in wanted.balancers),
+        *(_key(ip_network(address), Role.OWN) for address in wanted.own),
+        *(_key(network, Role.VIP) for network in wanted.vips),
+    ]
+
+
+def _key(network: IPNetwork, role: Role) -> _AddressKey:
+    key = _AddressKey(_ROLE_AND_FAMILY_BITS + network.prefixlen, role, network.version)
+    packed = network.network_address.packed
+    key.address[: len(packed)] = packed
     return key

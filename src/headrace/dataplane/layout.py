@@ -1,39 +1,102 @@
 """The bytes of every map, as `bpf/layout.h` has them. A test compares the two through BTF."""
 
 import ctypes
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address
 
 from headrace.model import IPAddress
 
 _V4_MAPPED = bytes(10) + b"\xff\xff"
 
+V4_MAPPED_BITS = 96
+"""How much longer an IPv4 prefix is where its address lies in 16 bytes."""
+
 SLOTS_PER_LINE = 16
 SLOT_OWNER_MASK = 0x3FFF
+SLOT_ANCHOR_SHIFT = 14
+SLOT_UNSTABLE = 1 << 28
+SLOT_HAS_ANCHOR = 1 << 29
+
+AFFINITY_FLOW = 0
+AFFINITY_SOURCE_IP = 1
+AFFINITY_DESTINATION_PORT = 2
+
+FLOW_TABLE_UNSTABLE = 0
+FLOW_TABLE_ALWAYS = 1
+FLOW_TABLE_NEVER = 2
+
+SERVICE_QUIC = 1
+SERVICE_SOURCES = 2
+SERVICE_PASS = 4
+
+ENCAPSULATION_L2 = 0
+ENCAPSULATION_IPIP4 = 1
+ENCAPSULATION_IPIP6 = 2
+ENCAPSULATION_GUE4 = 3
+ENCAPSULATION_GUE6 = 4
+
+ENDPOINT_SOURCE_HASHED = 1
+ENDPOINT_DSCP_FIXED = 1
+
 NEXT_HOP_TRANSMIT = 1
-ANY_PORT = 0
+PORT_TRANSMIT = 1
+
+VIP_FILTER_WORDS = 1024
+VIP_FILTER_MULTIPLIER = 0x9E3779B97F4A7C15
+
+SAMPLE_BYTES = 256
+NO_ENDPOINT = 0xFFFFFFFF
+
+_U8, _U16, _U32, _U64 = ctypes.c_uint8, ctypes.c_uint16, ctypes.c_uint32, ctypes.c_uint64
 
 
-class ServiceKey(ctypes.Structure):
-    """Key of `services`: VIP and port in network order."""
+class ServiceKey4(ctypes.Structure):
+    """Key of `services4`: VIP and port in network order."""
 
-    _fields_ = [
-        ("vip", ctypes.c_uint8 * 4),
-        ("port", ctypes.c_uint8 * 2),
-        ("protocol", ctypes.c_uint8),
-        ("zero", ctypes.c_uint8),
-    ]
+    _fields_ = [("vip", _U8 * 4), ("port", _U8 * 2), ("protocol", _U8), ("prefix_length", _U8)]
+
+
+class ServiceKey6(ctypes.Structure):
+    """Key of `services6`: VIP and port in network order."""
+
+    _fields_ = [("vip", _U8 * 16), ("port", _U8 * 2), ("protocol", _U8), ("prefix_length", _U8)]
 
 
 class Service(ctypes.Structure):
-    """Value of `services`: two indexes."""
+    """Value of `services4` and `services6`; of a VIP's mark only the flags mean something."""
 
-    _fields_ = [("pool", ctypes.c_uint32), ("counter", ctypes.c_uint32)]
+    _fields_ = [
+        ("pool", _U32),
+        ("counter", _U32),
+        ("sources", _U32),
+        ("affinity", _U8),
+        ("flow_table", _U8),
+        ("flags", _U8),
+        ("zero", _U8),
+    ]
+
+
+class PrefixKey(ctypes.Structure):
+    """Key of `vip_prefixes`."""
+
+    _fields_ = [("prefix_length", _U32), ("address", _U8 * 16)]
+
+
+class SourceKey(ctypes.Structure):
+    """Key of `sources`; the list's number is in network order."""
+
+    _fields_ = [("prefix_length", _U32), ("list", _U8 * 4), ("address", _U8 * 16)]
+
+
+class Number(ctypes.Structure):
+    """Value of `vip_prefixes`, `sources` and `server_ids`: a plain __u32."""
+
+    _fields_ = [("number", _U32)]
 
 
 class Table(ctypes.Structure):
     """Where a lookup table lies in `slot_lines`."""
 
-    _fields_ = [("first_line", ctypes.c_uint32), ("slot_count", ctypes.c_uint32)]
+    _fields_ = [("first_line", _U32), ("slot_count", _U32)]
 
 
 class Pool(ctypes.Structure):
@@ -45,25 +108,40 @@ class Pool(ctypes.Structure):
 class PoolInfo(ctypes.Structure):
     """Value of `pool_infos`."""
 
-    _fields_ = [("name", ctypes.c_char * 64), ("stamp", ctypes.c_uint64)]
+    _fields_ = [("name", ctypes.c_char * 64), ("stamp", _U64)]
 
 
 class SlotLine(ctypes.Structure):
     """Value of `slot_lines`: one cache line of slots."""
 
-    _fields_ = [("slots", ctypes.c_uint32 * SLOTS_PER_LINE)]
+    _fields_ = [("slots", _U32 * SLOTS_PER_LINE)]
+
+
+class LineAge(ctypes.Structure):
+    """Value of `line_ages`, for the line at the same index; seconds of CLOCK_MONOTONIC."""
+
+    _fields_ = [
+        ("unstable_since_s", _U32),
+        ("changed_s", _U32),
+        ("departed_s", _U32),
+        ("zero", _U32),
+    ]
 
 
 class Endpoint(ctypes.Structure):
     """Value of `endpoints`."""
 
     _fields_ = [
-        ("next_hop", ctypes.c_uint32),
-        ("outer_sum", ctypes.c_uint32),
-        ("outer_source", ctypes.c_uint8 * 16),
-        ("outer_destination", ctypes.c_uint8 * 16),
-        ("identity", ctypes.c_uint8 * 16),
-        ("zero", ctypes.c_uint64),
+        ("next_hop", _U32),
+        ("outer_sum", _U32),
+        ("outer_source", _U8 * 16),
+        ("outer_destination", _U8 * 16),
+        ("identity", _U8 * 16),
+        ("encapsulation", _U8),
+        ("flags", _U8),
+        ("dscp", _U8),
+        ("down", _U8),
+        ("generation", _U32),
     ]
 
 
@@ -71,31 +149,108 @@ class NextHop(ctypes.Structure):
     """Value of `next_hops`."""
 
     _fields_ = [
-        ("destination_mac", ctypes.c_uint8 * 6),
-        ("source_mac", ctypes.c_uint8 * 6),
-        ("ifindex", ctypes.c_uint32),
-        ("mtu", ctypes.c_uint16),
-        ("flags", ctypes.c_uint16),
-        ("zero", ctypes.c_uint32),
+        ("destination_mac", _U8 * 6),
+        ("source_mac", _U8 * 6),
+        ("ifindex", _U32),
+        ("mtu", _U16),
+        ("flags", _U16),
+        ("tag", _U16),
+        ("zero", _U16),
     ]
 
 
 class Port(ctypes.Structure):
     """Value of `ports`."""
 
-    _fields_ = [("ifindex", ctypes.c_uint32), ("macs", (ctypes.c_uint8 * 6) * 2)]
+    _fields_ = [("ifindex", _U32), ("macs", (_U8 * 6) * 2), ("flags", _U32), ("zero", _U32)]
+
+
+class FlowKey(ctypes.Structure):
+    """Key of `notes`."""
+
+    _fields_ = [
+        ("source", _U8 * 16),
+        ("destination", _U8 * 16),
+        ("source_port", _U8 * 2),
+        ("destination_port", _U8 * 2),
+        ("protocol", _U8),
+        ("zero", _U8 * 3),
+    ]
+
+
+class Note(ctypes.Structure):
+    """Value of `notes`."""
+
+    _fields_ = [("endpoint", _U32), ("generation", _U32), ("seen_s", _U32), ("zero", _U32)]
+
+
+class FragmentKey(ctypes.Structure):
+    """Key of `fragments`."""
+
+    _fields_ = [
+        ("source", _U8 * 16),
+        ("destination", _U8 * 16),
+        ("id", _U32),
+        ("protocol", _U8),
+        ("zero", _U8 * 3),
+    ]
+
+
+class Fragment(ctypes.Structure):
+    """Value of `fragments`."""
+
+    _fields_ = [("source_port", _U8 * 2), ("destination_port", _U8 * 2), ("seen_s", _U32)]
+
+
+class ServerIdKey(ctypes.Structure):
+    """Key of `server_ids`."""
+
+    _fields_ = [("pool", _U32), ("id", _U32)]
 
 
 class Settings(ctypes.Structure):
-    """Value of `settings`."""
+    """Value of `settings`; the port of GUE is in network order."""
 
-    _fields_ = [("hash_keys", ctypes.c_uint64 * 6)]
+    _fields_ = [
+        ("hash_keys", _U64 * 6),
+        ("answers_per_s", _U32),
+        ("udp_idle_s", _U32),
+        ("sample_one_in", _U32),
+        ("gue_port", _U8 * 2),
+        ("has_prefixes4", _U8),
+        ("has_prefixes6", _U8),
+    ]
+
+
+class Answers(ctypes.Structure):
+    """Value of `answers`."""
+
+    _fields_ = [("second", _U32), ("count", _U32)]
+
+
+class VipFilter(ctypes.Structure):
+    """Value of `vip_filter`."""
+
+    _fields_ = [("words", _U64 * VIP_FILTER_WORDS)]
+
+
+class Sample(ctypes.Structure):
+    """What the ring of samples holds."""
+
+    _fields_ = [
+        ("time_ns", _U64),
+        ("ifindex", _U32),
+        ("length", _U32),
+        ("verdict", _U32),
+        ("endpoint", _U32),
+        ("bytes", _U8 * SAMPLE_BYTES),
+    ]
 
 
 class Count(ctypes.Structure):
     """Value of every counter map, one a CPU."""
 
-    _fields_ = [("packets", ctypes.c_uint64), ("bytes", ctypes.c_uint64)]
+    _fields_ = [("packets", _U64), ("bytes", _U64)]
 
 
 def address_bytes(address: IPAddress | None) -> bytes:
@@ -114,16 +269,12 @@ def address_of(data: bytes) -> IPAddress | None:
     return IPv6Address(data)
 
 
-def vip_of(key: ServiceKey) -> IPAddress:
-    """The VIP of a service key."""
-    return ip_address(bytes(key.vip))
-
-
-def outer_sum(source: IPAddress, destination: IPAddress) -> int:
+def outer_sum(source: IPAddress, destination: IPAddress, protocol: int) -> int:
     """Sum of the outer IPv4 header's constant 16-bit words, as the machine reads them.
 
     Left out are the words that differ by packet: version with TOS, and the length (RFC 1071).
+    `protocol` is 4 or 17; an inner IPv6 packet and a hashed source differ, as the C adds.
     """
-    header = b"\x40\x00" + b"\x40\x04" + source.packed + destination.packed  # DF; TTL 64, IPIP
+    header = b"\x40\x00" + bytes((64, protocol)) + source.packed + destination.packed  # DF; TTL
     words = memoryview(header).cast("H")
     return sum(words)

@@ -5,6 +5,7 @@ import functools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from headrace.model import KernelError, UnavailableError
@@ -15,11 +16,14 @@ XDP_ATTACHED_DRV = 1
 XDP_ATTACHED_SKB = 2
 
 _BPF_XDP = 37  # enum bpf_attach_type
+_BPF_PROG_TYPE_XDP = 6
+_BPF_F_XDP_HAS_FRAGS = 1 << 5
 _BPF_ANY = 0
 _LINK_UPDATE_REPLACE = 1 << 2  # BPF_F_REPLACE
 _LOG_BYTES = 64 * 1024
 
 _PrintFn = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
+_SampleFn = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 
 
 class MapInfo(ctypes.Structure):
@@ -36,6 +40,17 @@ class MapInfo(ctypes.Structure):
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class MapShape:
+    """What makes two maps the same kind of map; the sizes in bytes."""
+
+    type: int
+    key_size: int
+    value_size: int
+    map_flags: int
+    max_entries: int
+
+
 class _LinkInfo(ctypes.Structure):
     """struct bpf_link_info with the XDP member of its union."""
 
@@ -46,6 +61,18 @@ class _LinkInfo(ctypes.Structure):
         ("padding", ctypes.c_uint32),  # the union after it holds 64-bit members
         ("ifindex", ctypes.c_uint32),
         ("rest", ctypes.c_uint8 * 60),
+    ]
+
+
+class _ProgLoadOpts(ctypes.Structure):
+    """struct bpf_prog_load_opts, as far as we set it."""
+
+    _fields_ = [
+        ("sz", ctypes.c_size_t),
+        ("attempts", ctypes.c_int),
+        ("expected_attach_type", ctypes.c_int),
+        ("prog_btf_fd", ctypes.c_uint32),
+        ("prog_flags", ctypes.c_uint32),
     ]
 
 
@@ -123,10 +150,16 @@ def _library() -> ctypes.CDLL:
         "bpf_object__open_file": [ctypes.c_char_p, pointer],
         "bpf_object__find_map_by_name": [pointer, ctypes.c_char_p],
         "bpf_object__find_program_by_name": [pointer, ctypes.c_char_p],
+        "ring_buffer__new": [ctypes.c_int, _SampleFn, pointer, pointer],
     }.items():
         function = getattr(library, name)
         function.argtypes, function.restype = arguments, pointer
-    for name in ("bpf_object__load", "bpf_object__close", "bpf_map__fd", "bpf_program__fd"):
+    for name in (
+        *("bpf_object__load", "bpf_object__close", "bpf_program__fd", "bpf_map__fd"),
+        *("bpf_map__type", "bpf_map__key_size", "bpf_map__value_size", "bpf_map__map_flags"),
+        *("bpf_map__max_entries", "ring_buffer__consume", "ring_buffer__epoll_fd"),
+        "ring_buffer__free",
+    ):
         getattr(library, name).argtypes = [pointer]
     library.bpf_map__set_max_entries.argtypes = [pointer, ctypes.c_uint32]
     library.bpf_map__reuse_fd.argtypes = [pointer, ctypes.c_int]
@@ -182,6 +215,17 @@ class BpfObject:
         """Use an existing map in place of the object's own; only before `load`."""
         _checked(_library().bpf_map__reuse_fd(self._map(name), fd), f"reuse map {name}")
 
+    def map_shape(self, name: str) -> MapShape:
+        """A map as the object declares it."""
+        library, declared = _library(), self._map(name)
+        return MapShape(
+            library.bpf_map__type(declared),
+            library.bpf_map__key_size(declared),
+            library.bpf_map__value_size(declared),
+            library.bpf_map__map_flags(declared),
+            library.bpf_map__max_entries(declared),
+        )
+
     def load(self) -> None:
         """Create the maps and have the kernel verify the programs."""
         with _log() as lines:
@@ -212,6 +256,37 @@ class BpfObject:
         return found
 
 
+class RingBuffer:
+    """The reader of a ring buffer map. A map has one reader."""
+
+    def __init__(self, map_fd: int) -> None:
+        self._records: list[bytes] = []
+        self._callback = _SampleFn(self._keep)  # the library holds no reference
+        self._ring = _library().ring_buffer__new(map_fd, self._callback, None, None)
+        if not self._ring:
+            raise KernelError("read a ring buffer", ctypes.get_errno())
+
+    def read(self) -> list[bytes]:
+        """What is in the ring, oldest first; it is not there any more then."""
+        _checked(_library().ring_buffer__consume(self._ring), "read a ring buffer")
+        records, self._records = self._records, []
+        return records
+
+    def fileno(self) -> int:
+        """A descriptor that is readable when there is something to read."""
+        return _checked(_library().ring_buffer__epoll_fd(self._ring), "watch a ring buffer")
+
+    def close(self) -> None:
+        """Let go of the ring; what is in it stays for the next reader."""
+        if self._ring:
+            _library().ring_buffer__free(self._ring)
+            self._ring = None
+
+    def _keep(self, context: int | None, data: int, size: int) -> int:  # noqa: ARG002 (libbpf's)
+        self._records.append(ctypes.string_at(data, size))
+        return 0
+
+
 def pin(fd: int, path: Path) -> None:
     """Pin a map, program or link in a bpffs."""
     _checked(_library().bpf_obj_pin(fd, str(path).encode()), f"pin {path}")
@@ -220,6 +295,24 @@ def pin(fd: int, path: Path) -> None:
 def open_pin(path: Path) -> int:
     """The descriptor of what is pinned at `path`."""
     return _checked(_library().bpf_obj_get(str(path).encode()), f"open {path}")
+
+
+def load_xdp_instructions(instructions: bytes) -> int:
+    """Load an XDP program that takes packets in fragments; its descriptor."""
+    options = _ProgLoadOpts(
+        sz=ctypes.sizeof(_ProgLoadOpts),
+        expected_attach_type=_BPF_XDP,
+        prog_flags=_BPF_F_XDP_HAS_FRAGS,
+    )
+    result = _library().bpf_prog_load(
+        _BPF_PROG_TYPE_XDP,
+        b"headrace_test",
+        b"GPL",
+        instructions,
+        ctypes.c_size_t(len(instructions) // 8),
+        ctypes.byref(options),
+    )
+    return _checked(result, "load a program")
 
 
 def create_xdp_link(program_fd: int, ifindex: int, flags: int) -> int:
@@ -298,9 +391,12 @@ def next_key(map_fd: int, key: bytes | None, following: ctypes.Array[ctypes.c_ch
     return True
 
 
-def run_program(program_fd: int, packet: bytes, *, ifindex: int = 0) -> tuple[int, bytes]:
-    """Run a program once on a packet (BPF_PROG_TEST_RUN): the XDP code and the packet after.
+def run_program(
+    program_fd: int, packet: bytes, *, ifindex: int = 0, repeat: int = 1
+) -> tuple[int, bytes]:
+    """Run a program on a packet (BPF_PROG_TEST_RUN): the XDP code and the packet after.
 
+    A repetition gets the packet as the one before it left it.
     `ifindex` is the interface the packet is said to arrive on; it must be up and have a queue 0.
     """
     out = ctypes.create_string_buffer(len(packet) + 256)
@@ -311,7 +407,7 @@ def run_program(program_fd: int, packet: bytes, *, ifindex: int = 0) -> tuple[in
         data_out=ctypes.cast(out, ctypes.c_void_p),
         data_size_in=len(packet),
         data_size_out=len(out),
-        repeat=1,
+        repeat=repeat,
     )
     if ifindex:
         options.ctx_in = ctypes.cast(ctypes.byref(context), ctypes.c_void_p)

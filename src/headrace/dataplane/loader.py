@@ -6,7 +6,7 @@
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from headrace.dataplane.bpffs import (
     replace_pin,
     unmount_bpffs,
 )
+from headrace.dataplane.selftest import SAFE_MTU_BYTES, loses_big_redirects, mtu_bytes
 from headrace.model import KernelError, Port
 
 _OBJECTS = Path(__file__).parent / "objects"
@@ -33,7 +34,8 @@ class Program:
     """An XDP program: its object file has the same name, as has its function."""
 
     name: str
-    maps: tuple[str, ...]
+    maps: tuple[str, ...]  # in the order in which they are pinned
+    redirects: bool = False  # sends packets to other interfaces
 
     @property
     def object_path(self) -> Path:
@@ -49,56 +51,55 @@ class Loader:
         self._directory = directory
         self._program_fd = -1
         self.map_fds: dict[str, int] = {}
-        self.is_complete = False
-        """Whether every map was found as an earlier daemon left it."""
+        self.made: set[str] = set()
+        """The maps that no earlier daemon left as this program needs them: they were empty."""
         ensure_bpffs(directory)
         for folder in ("maps", "links", "programs"):
             (directory / folder).mkdir(mode=0o700, exist_ok=True)
 
     def load(self, sizes: Mapping[str, int] | None = None) -> None:
-        """Load the program over the pinned maps, if there are any.
+        """Load the program over the maps that are open or pinned, as far as they fit.
 
-        `sizes` gives the entries that a map must have at least; a smaller pinned one is made anew,
-        empty. Nothing runs it before `commit`.
+        `sizes` gives the entries that a map must have at least; a smaller one is made anew, empty.
+        Nothing runs the program before `commit`. Descriptors of maps that stay are not changed.
         """
         sizes = sizes or {}
-        kept = self._pinned_maps(sizes)
-        self.is_complete = kept.keys() == set(self._program.maps)
         bpf_object = libbpf.BpfObject(self._program.object_path)
+        kept: dict[str, int] = {}
         try:
-            for name in sizes.keys() - kept.keys():
+            kept |= self._fitting_maps(bpf_object, sizes)
+            made = set(self._program.maps) - kept.keys()
+            for name in made & sizes.keys():
                 bpf_object.resize_map(name, sizes[name])
             for name, fd in kept.items():
                 bpf_object.reuse_map(name, fd)
             bpf_object.load()
-            maps = {name: bpf_object.map_fd(name) for name in self._program.maps}
+            maps = kept | {name: bpf_object.map_fd(name) for name in made}
             program_fd = bpf_object.program_fd(self._program.name)
+        except KernelError:
+            _close(set(kept.values()) - set(self.map_fds.values()))
+            raise
         finally:
             bpf_object.close()
-            for fd in kept.values():
-                os.close(fd)
-        self.close()
+        _close({*self.map_fds.values(), self._program_fd} - set(maps.values()))
         self.map_fds, self._program_fd = maps, program_fd
+        self.made |= made
 
     def commit(self) -> None:
         """Pin what was loaded and have the attached interfaces run it."""
-        for name, fd in self.map_fds.items():
-            self._pin_map(fd, self._directory / "maps" / name)
+        for name in self._program.maps:
+            self._pin_map(self.map_fds[name], self._directory / "maps" / name)
         self._pin(self._program_fd, self._directory / "programs" / self._program.name)
         for path in self._link_pins():
             self._update(path)
 
     def attach(self, port: Port) -> None:
-        """Run the program on an interface: native where the driver can, else generic."""
+        """Run the program on an interface: native where driver and kernel can, else generic."""
         path = self._directory / "links" / pin_name(port.name)
         if self._link_of(path) == port.ifindex:
             return
         path.unlink(missing_ok=True)
-        try:
-            link = libbpf.create_xdp_link(self._program_fd, port.ifindex, libbpf.XDP_FLAGS_DRV_MODE)
-        except KernelError as error:
-            _log.warning("xdp_generic", interface=port.name, because=str(error))
-            link = libbpf.create_xdp_link(self._program_fd, port.ifindex, libbpf.XDP_FLAGS_SKB_MODE)
+        link = self._create_link(port)
         libbpf.pin(link, path)
         os.close(link)
 
@@ -117,24 +118,45 @@ class Loader:
 
     def close(self) -> None:
         """Let go of the descriptors; the data plane runs on."""
-        for fd in (*self.map_fds.values(), self._program_fd):
-            if fd >= 0:
-                os.close(fd)
+        _close({*self.map_fds.values(), self._program_fd})
         self.map_fds, self._program_fd = {}, -1
 
-    def _pinned_maps(self, sizes: Mapping[str, int]) -> dict[str, int]:
-        """The descriptors of the pinned maps that are large enough."""
-        kept = {}
+    def _create_link(self, port: Port) -> int:
+        because = self._reason_against_native(port)
+        if not because:
+            try:
+                return libbpf.create_xdp_link(
+                    self._program_fd, port.ifindex, libbpf.XDP_FLAGS_DRV_MODE
+                )
+            except KernelError as error:
+                because = str(error)
+        _log.warning("xdp_generic", interface=port.name, because=because)
+        return libbpf.create_xdp_link(self._program_fd, port.ifindex, libbpf.XDP_FLAGS_SKB_MODE)
+
+    def _reason_against_native(self, port: Port) -> str:
+        """Why native mode would lose packets here; empty when it would not."""
+        if not self._program.redirects:
+            return ""
+        mtu = mtu_bytes(port.name)
+        if mtu <= SAFE_MTU_BYTES or not loses_big_redirects():
+            return ""
+        return f"MTU {mtu}: this kernel loses redirected packets above {SAFE_MTU_BYTES} bytes"
+
+    def _fitting_maps(
+        self, bpf_object: libbpf.BpfObject, sizes: Mapping[str, int]
+    ) -> dict[str, int]:
+        """The descriptors of the open or pinned maps that are as the program needs them."""
+        fitting = {}
         for name in self._program.maps:
             path = self._directory / "maps" / name
-            if not path.exists():
-                continue
-            fd = libbpf.open_pin(path)
-            if libbpf.map_info(fd).max_entries < sizes.get(name, 0):
+            fd = self.map_fds.get(name, -1)
+            if fd < 0 and path.exists():
+                fd = libbpf.open_pin(path)
+            if fd >= 0 and _fits(fd, bpf_object.map_shape(name), sizes.get(name, 0)):
+                fitting[name] = fd
+            elif fd >= 0 and name not in self.map_fds:
                 os.close(fd)
-            else:
-                kept[name] = fd
-        return kept
+        return fitting
 
     def _pin_map(self, fd: int, path: Path) -> None:
         """Pin a map, unless it is the one that is pinned already."""
@@ -172,6 +194,23 @@ class Loader:
                 libbpf.update_link(link, self._program_fd)
         finally:
             os.close(link)
+
+
+def _fits(fd: int, wanted: libbpf.MapShape, entries: int) -> bool:
+    """Whether a map has the shape that a program declares and at least so many entries."""
+    info = libbpf.map_info(fd)
+    return (info.type, info.key_size, info.value_size, info.map_flags) == (
+        wanted.type,
+        wanted.key_size,
+        wanted.value_size,
+        wanted.map_flags,
+    ) and info.max_entries >= max(wanted.max_entries, entries)
+
+
+def _close(fds: Iterable[int]) -> None:
+    for fd in fds:
+        if fd >= 0:
+            os.close(fd)
 
 
 def detach_all(directory: Path) -> None:

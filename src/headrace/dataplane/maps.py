@@ -34,13 +34,22 @@ class HashMap(Generic[Key, Value]):
         """Remove `key` if it is there."""
         libbpf.delete(self._fd, bytes(key))
 
-    def items(self) -> Iterator[tuple[Key, Value]]:
-        """Every entry; those changed meanwhile may be missed."""
+    def clear(self) -> None:
+        """Remove every entry."""
+        for key in list(self):
+            self.remove(key)
+
+    def __iter__(self) -> Iterator[Key]:
+        """Every key; those changed meanwhile may be missed."""
         current: bytes | None = None
         following = ctypes.create_string_buffer(ctypes.sizeof(self._key))
         while libbpf.next_key(self._fd, current, following):
             current = following.raw
-            key = self._key.from_buffer_copy(current)
+            yield self._key.from_buffer_copy(current)
+
+    def items(self) -> Iterator[tuple[Key, Value]]:
+        """Every entry; those changed meanwhile may be missed."""
+        for key in self:
             value = self.get(key)
             if value is not None:
                 yield key, value

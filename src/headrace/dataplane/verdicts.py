@@ -17,6 +17,7 @@ class Action(StrEnum):
     PASS = "pass"  # noqa: S105 - not a password
     DROP = "drop"
     SEND = "send"
+    ANSWER = "answer"
 
 
 @dataclass(frozen=True, slots=True)

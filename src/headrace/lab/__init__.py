@@ -6,6 +6,7 @@ everything is removed afterwards, by the next lab of the same name if this proce
 
 from headrace.lab.balancer import Balancer, own_program, render_document, rule_arguments
 from headrace.lab.capture import Capture, CapturePoint
+from headrace.lab.check import run_checks
 from headrace.lab.commands import run_command
 from headrace.lab.demo import down, exec_in, run_demo, up
 from headrace.lab.endpoint import prepare_endpoint, start_decapsulation
@@ -42,6 +43,7 @@ __all__ = [
     "render_bird",
     "render_document",
     "rule_arguments",
+    "run_checks",
     "run_command",
     "run_demo",
     "start_decapsulation",

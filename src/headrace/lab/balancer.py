@@ -13,10 +13,10 @@ from headrace.lab.laboratory import Laboratory
 from headrace.lab.processes import ProcessId
 from headrace.lab.router import HOLD_TIME_S
 from headrace.lab.state import Cleanup
-from headrace.lab.topology import Node, Role, Topology
+from headrace.lab.topology import Bgp, Node, Role, Topology
 from headrace.lab.waiting import poll
 from headrace.model.errors import UnavailableError
-from headrace.model.values import Flow
+from headrace.model.values import Encapsulation, Flow, IPAddress
 
 _HASH_SEED = 0x4845_4144_5241_4345
 """Any number will do, as long as all balancers of a cluster have the same."""
@@ -96,7 +96,7 @@ class Balancer:
         verdicts = (await self.status())["verdicts"]
         return sum(entry["count"]["packets"] for entry in verdicts if entry["name"] == "sent")
 
-    async def create_rule(self, endpoints: Sequence[IPv4Address]) -> None:
+    async def create_rule(self, endpoints: Sequence[IPAddress]) -> None:
         """Make or replace the rule of the topology's service, as the seed does."""
         await self.headrace(*rule_arguments(self._lab.topology, endpoints))
 
@@ -118,7 +118,7 @@ class Balancer:
         return self._lab.start(self.node.name, [*argv, *arguments], self.node.name)
 
 
-def rule_arguments(topology: Topology, endpoints: Sequence[IPv4Address]) -> list[str]:
+def rule_arguments(topology: Topology, endpoints: Sequence[IPAddress]) -> list[str]:
     """The seed's command after the program's name."""
     weighted = ",".join(f"{address}:1" for address in endpoints)
     ports = f"{topology.port}:{topology.port}"
@@ -127,38 +127,56 @@ def rule_arguments(topology: Topology, endpoints: Sequence[IPv4Address]) -> list
 
 
 def render_document(topology: Topology, node: Node, *, has_ipip: bool) -> dict[str, Any]:
-    """What a balancer must know about itself before the first rule.
+    """What a balancer must know: about itself and, where no BGP is there to wait for, the service.
 
     Where the kernel has `ipip` devices, the daemon finds them by the routes through them; where it
     has none, the document says what they would be.
     """
-    if node.bgp is None:
-        raise UnavailableError(f"node {node.name} has no BGP in its topology")
-    routers = {peer.name for peer in topology.with_role(Role.ROUTER)}
+    feeding = {peer.name for peer in topology.nodes if peer.role in {Role.ROUTER, Role.CLIENT}}
     ends = topology.link_ends(node.name)
-    tunnels = () if has_ipip else topology.tunnels_of(node.name)
-    return {
-        "bgp": {
-            "as": node.bgp.as_number,
-            "router_id": str(node.bgp.router_id),
-            "peers": [
-                {"address": str(peer.address), "as": peer.as_number, "hold_time_s": HOLD_TIME_S}
-                for peer in node.bgp.peers
-            ],
-        },
+    tunnels = [
+        {
+            "endpoint": str(tunnel.endpoint),
+            "local": str(tunnel.local),
+            "remote": str(tunnel.remote),
+        }
+        for tunnel in topology.tunnels_of(node.name)
+        if not (has_ipip and tunnel.local.version == tunnel.endpoint.version == 4)
+    ]
+    document: dict[str, Any] = {
         "node": {
             "name": node.name,
-            "interfaces": [end.device for end in ends if end.peer_node in routers],
-            "tunnels": [
-                {
-                    "endpoint": str(tunnel.endpoint),
-                    "local": str(tunnel.local),
-                    "remote": str(tunnel.remote),
-                }
-                for tunnel in tunnels
-            ],
+            "interfaces": [end.device for end in ends if end.peer_node in feeding],
+            "tunnels": tunnels,
         },
         "cluster": {"hash_seed": _HASH_SEED},
+    }
+    return document | (_render_services(topology) if node.bgp is None else _render_bgp(node.bgp))
+
+
+def _render_bgp(bgp: Bgp) -> dict[str, Any]:
+    return {
+        "bgp": {
+            "as": bgp.as_number,
+            "router_id": str(bgp.router_id),
+            "peers": [
+                {"address": str(peer.address), "as": peer.as_number, "hold_time_s": HOLD_TIME_S}
+                for peer in bgp.peers
+            ],
+        },
+    }
+
+
+def _render_services(topology: Topology) -> dict[str, Any]:
+    """One service a protocol, all of one pool."""
+    endpoints = [{"address": str(node.identity)} for node in topology.with_role(Role.ENDPOINT)]
+    pool: dict[str, Any] = {"endpoints": endpoints}
+    if topology.encapsulation is not Encapsulation.IPIP:
+        pool["encapsulation"] = str(topology.encapsulation)
+    service = {"vip": str(topology.vip), "port": topology.port, "pool": "servers"}
+    return {
+        "pools": {"servers": pool},
+        "services": [service | {"protocol": str(protocol)} for protocol in topology.protocols],
     }
 
 

@@ -1,57 +1,57 @@
 """`headrace lab demo` and its relatives: show the seed's network, or leave it running for play."""
 
-import asyncio
 import os
-import signal
 import sys
-from collections.abc import Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from rich.console import Console
 
+from headrace.lab.claims import ClaimView
 from headrace.lab.demo_network import DemoNetwork
 from headrace.lab.demo_packets import show_agreement, show_captures
 from headrace.lab.demo_trials import Trials
-from headrace.lab.demo_view import DemoView
 from headrace.lab.laboratory import Laboratory, remove_lab
 from headrace.lab.namespaces import command_in_namespace
-from headrace.lab.state import RUN_FOLDER, LabFolder
-from headrace.lab.tools import find_tool
+from headrace.lab.running import (
+    check_machine,
+    check_root,
+    run_stoppable,
+    show_logs,
+    topology_named,
+)
+from headrace.lab.star_network import StarNetwork
+from headrace.lab.state import LabFolder
 from headrace.lab.topologies import DEMO, TOPOLOGIES
-from headrace.lab.topology import Topology
+from headrace.lab.topology import Role, Topology
 from headrace.lab.traffic import LiveTraffic
-from headrace.model.errors import ConfigError, LbError, NotFoundError, UnavailableError
-
-_NEEDED_TOOLS = ("bird", "tcpdump", "nsenter")
-_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_LOG_TAIL_LINES = 8
+from headrace.model.errors import LbError, NotFoundError
 
 
 def run_demo(console: Console, *, name: str = DEMO.name) -> int:
     """Show the seed's network at work; 0 only if every claim held. Nothing is left of it."""
-    _check_machine()
-    return _run_stoppable(_demo(DemoView(console), name))
+    check_machine([DEMO])
+    return run_stoppable(_demo(ClaimView(console), name))
 
 
 def up(topology_name: str, console: Console, *, name: str | None = None) -> int:
     """Build a topology, start everything in it, and leave it running."""
-    topology = _topology(topology_name)
-    _check_machine()
-    return _run_stoppable(_up(DemoView(console), topology, name or topology_name))
+    topology = topology_named(topology_name)
+    check_machine([topology])
+    return run_stoppable(_up(ClaimView(console), topology, name or topology_name))
 
 
 def down(name: str) -> bool:
     """Remove a lab that was left running or has crashed; whether there was one."""
-    _check_root()
+    check_root()
     return remove_lab(name)
 
 
 def exec_in(name: str, node: str, argv: Sequence[str]) -> NoReturn:
     """Become a program on a node of a lab, with the node's own environment."""
-    _check_root()
+    check_root()
     state = LabFolder(name).read()
     if state is None:
         raise NotFoundError(f"there is no lab {name}; `headrace lab up {name}` makes one")
@@ -64,7 +64,7 @@ def exec_in(name: str, node: str, argv: Sequence[str]) -> NoReturn:
     os.execvpe(command[0], command, environment)  # noqa: S606 - the operator's own command
 
 
-async def _demo(view: DemoView, name: str) -> int:
+async def _demo(view: ClaimView, name: str) -> int:
     """All steps; the lab is removed whatever happens in them."""
     started = monotonic()
     view.title("The seed's network, brought to life in network namespaces of its own")
@@ -76,7 +76,7 @@ async def _demo(view: DemoView, name: str) -> int:
         await _show(DemoNetwork(lab, view))
     except LbError as error:
         view.failure(str(error))
-        _show_logs(view, lab)
+        show_logs(view, lab)
     finally:
         lab.remove()
     view.summary(took_s=monotonic() - started)
@@ -103,10 +103,15 @@ async def _bring_up(network: DemoNetwork) -> None:
     await network.wait_routes()
 
 
-async def _up(view: DemoView, topology: Topology, name: str) -> int:
+async def _up(view: ClaimView, topology: Topology, name: str) -> int:
     lab = Laboratory.create(topology, name)
     try:
-        await _bring_up(DemoNetwork(lab, view))
+        if topology.with_role(Role.ROUTER):
+            await _bring_up(DemoNetwork(lab, view))
+        else:
+            star = StarNetwork(lab, view)
+            await star.bring_up()
+            await star.close()
         lab.keep()
     except BaseException:
         lab.remove()
@@ -115,60 +120,3 @@ async def _up(view: DemoView, topology: Topology, name: str) -> int:
     view.note(f"lab {name} is up: {nodes}")
     view.note(f"try `headrace lab exec NODE COMMAND`; `headrace lab down {name}` ends it")
     return 0
-
-
-def _run_stoppable(work: Coroutine[Any, Any, int]) -> int:
-    """Run to the end, or until a signal asks to stop: then clean up and say by which signal."""
-    received: list[signal.Signals] = []
-
-    async def supervise() -> int:
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        if task is None:
-            raise AssertionError("a coroutine runs in a task")
-
-        def stop(number: signal.Signals) -> None:
-            if not received:  # a second one must not disturb the clean-up
-                task.cancel()
-            received.append(number)
-
-        for number in _STOPPING:
-            loop.add_signal_handler(number, stop, number)
-        return await work
-
-    with suppress(asyncio.CancelledError):
-        return asyncio.run(supervise())
-    return 128 + received[0]
-
-
-def _show_logs(view: DemoView, lab: Laboratory) -> None:
-    """The last words of every program, before they are removed with the lab."""
-    for log in sorted(lab.path.glob("*.log")):
-        lines = log.read_text(errors="replace").splitlines()
-        if lines:
-            view.packets(log.name, lines[-_LOG_TAIL_LINES:])
-
-
-def _topology(name: str) -> Topology:
-    if name not in TOPOLOGIES:
-        raise ConfigError.at("lab", f"there is no topology {name}; choose {', '.join(TOPOLOGIES)}")
-    return TOPOLOGIES[name]
-
-
-def _check_machine() -> None:
-    """Refuse at once, with everything that is missing, rather than in the middle."""
-    _check_root()
-    missing = []
-    for tool in _NEEDED_TOOLS:
-        try:
-            find_tool(tool)
-        except UnavailableError as error:
-            missing.append(str(error))
-    if missing:
-        raise UnavailableError("\n".join(missing))
-
-
-def _check_root() -> None:
-    if os.geteuid() != 0:
-        raise UnavailableError("a lab needs root: it makes network namespaces; use sudo")
-    if not RUN_FOLDER.parent.is_dir():
-        raise UnavailableError(f"a lab needs {RUN_FOLDER.parent}")

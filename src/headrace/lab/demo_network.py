@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 
 from headrace.lab.balancer import Balancer, own_program, rule_arguments
-from headrace.lab.demo_view import DemoView
+from headrace.lab.claims import ClaimView
 from headrace.lab.endpoint import prepare_endpoint, start_decapsulation, tunnel_devices
 from headrace.lab.laboratory import Laboratory
 from headrace.lab.network import has_xdp, is_up
@@ -27,7 +27,7 @@ class DemoNetwork:
     """The demo's lab and what runs in it."""
 
     lab: Laboratory
-    view: DemoView
+    view: ClaimView
     router: Router = field(init=False)
     balancers: list[Balancer] = field(init=False)
     endpoints: tuple[Node, ...] = field(init=False)
@@ -56,11 +56,11 @@ class DemoNetwork:
         return IPv4Network(f"{self.lab.topology.vip}/32")
 
     @property
-    def identities(self) -> list[IPv4Address]:
+    def identities(self) -> list[IPAddress]:
         """The addresses that rules name the endpoints by, in the topology's order."""
         return [node.identity for node in self.endpoints if node.identity is not None]
 
-    def server_name(self, identity: IPv4Address) -> str:
+    def server_name(self, identity: IPAddress) -> str:
         """What the server of an endpoint calls itself, as in the seed."""
         return f"server{self.identities.index(identity) + 1}"
 
@@ -136,7 +136,7 @@ class DemoNetwork:
             seen=" and ".join(hops),
         )
 
-    def _order(self, index: int) -> list[IPv4Address]:
+    def _order(self, index: int) -> list[IPAddress]:
         """The endpoints as the seed has them; reversed on every second balancer."""
         return self.identities[::-1] if index % 2 else self.identities
 
@@ -160,7 +160,7 @@ class DemoNetwork:
         namespace = self.lab.namespace(node.name)
         if self.lab.has_ipip:
             return [is_up(namespace, tunnel.name) for tunnel in node.tunnels]
-        return [has_xdp(namespace, device) for device in tunnel_devices(self.lab, node)]
+        return [has_xdp(namespace, device) for device in tunnel_devices(self.lab.topology, node)]
 
 
 def _bgp_router(routers: Sequence[Node]) -> Node:

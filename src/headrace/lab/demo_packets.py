@@ -15,7 +15,7 @@ from headrace.lab.topology import Node, Role, Topology
 from headrace.lab.traffic import LiveTraffic, ask_names
 from headrace.lab.waiting import together
 from headrace.model.errors import UnavailableError
-from headrace.model.values import Flow, Protocol, Tunnel
+from headrace.model.values import Flow, IPAddress, Protocol, Tunnel
 
 SAMPLED_FLOW_COUNT = 10_000
 
@@ -216,7 +216,7 @@ async def show_agreement(network: DemoNetwork) -> None:
     )
 
 
-def sample_flows(vip: IPv4Address, port: int) -> list[Flow]:
+def sample_flows(vip: IPAddress, port: int) -> list[Flow]:
     """Flows from all over the address space to a service; the same ones every time."""
     dice = random.Random(_SAMPLE_SEED)  # noqa: S311 - a sample, not a secret
     return [

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 from time import monotonic
 
 from headrace.lab.balancer import Balancer, rule_arguments
@@ -10,6 +9,7 @@ from headrace.lab.demo_network import DemoNetwork
 from headrace.lab.prover_client import BULK_BYTES, BULK_EVERY, INTERVAL_S
 from headrace.lab.traffic import LiveTraffic, Report
 from headrace.lab.waiting import together
+from headrace.model.values import IPAddress
 
 CONNECTION_COUNT = 2_000
 
@@ -179,7 +179,7 @@ class Trials:
             f"{' and '.join(hops)} again after {took_s:.1f} s"
         )
 
-    async def _change_rule(self, endpoints: Sequence[IPv4Address]) -> Change:
+    async def _change_rule(self, endpoints: Sequence[IPAddress]) -> Change:
         """Give both load balancers the rule with other endpoints, and see what that does."""
         before = await self._traffic.flows()
         owners = await self._owners(list(before))

@@ -14,7 +14,7 @@ from pyroute2 import IPRoute, NetlinkError
 
 from headrace.lab.namespaces import NETNS_FOLDER, run_in_namespace
 from headrace.lab.offloads import set_offloads
-from headrace.lab.topology import Link, Node, Role, Topology, TunnelDevice
+from headrace.lab.topology import Link, LinkEnd, Node, Role, Topology, TunnelDevice
 from headrace.model.errors import KernelError
 
 _TABLE_MAIN = 254
@@ -39,7 +39,8 @@ def build_network(topology: Topology, namespaces: Mapping[str, str], *, with_tun
     `with_tunnels` makes the `ipip` devices and their routes too, where the kernel has them.
     """
     for node in topology.nodes:
-        run_in_namespace(namespaces[node.name], partial(_prepare_node, node.sysctls))
+        settings = () if node.guest else node.sysctls
+        run_in_namespace(namespaces[node.name], partial(_prepare_node, settings))
     for link in topology.links:
         for near, far in _veths_of(link):
             add = partial(_add_veth, near[1], far[1], namespaces[far[0]], link.mtu_bytes)
@@ -78,6 +79,17 @@ def _join_wires(topology: Topology) -> None:
             for device, end in zip(link.tap, link.ends, strict=True):
                 from_balancer = topology.node(end.node).role is Role.BALANCER
                 _raise_veth(netlink, device, gro=from_balancer)
+
+
+def join_tap(namespace: str, tap: str, end: LinkEnd) -> None:
+    """Plug a virtual machine's interface into the cable that ends in this namespace."""
+
+    def act() -> None:
+        with IPRoute() as netlink:
+            _set_link(netlink, tap, mtu=end.mtu_bytes, state="up")
+            _add_bridge(netlink, f"b{end.peer_node}", (end.device, tap))
+
+    run_in_namespace(namespace, act)
 
 
 def set_links(namespace: str, devices: Iterable[str], *, up: bool) -> None:
@@ -183,12 +195,15 @@ def _fill_node(topology: Topology, node: Node, *, with_tunnels: bool) -> None:
     with IPRoute() as netlink:
         for end in ends:
             _raise_veth(netlink, end.device, gro=topology.feeds_from_balancer(end))
+        if node.guest:
+            return  # the rest is inside the machine, see `join_tap`
         for bridge in node.bridges:
             _add_bridge(netlink, bridge.name, bridge.ports)
         for address in node.addresses:
             _add_address(netlink, address.device, str(address.interface))
         for tunnel in node.tunnels if with_tunnels else ():
-            _add_tunnel(netlink, tunnel)
+            if tunnel.kind == "ipip":
+                _add_tunnel(netlink, tunnel)
         for route in node.routes:
             _add_route(netlink, str(route.destination), str(route.via))
 

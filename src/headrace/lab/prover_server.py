@@ -1,6 +1,8 @@
 """The prover's server, a program by itself: says its name on every connection, then echoes.
 
-    python prover_server.py ADDRESS PORT NAME
+    python prover_server.py ADDRESS PORT NAME [PROTOCOL]
+
+PROTOCOL is tcp, udp (a datagram's answer is the name, a newline and the datagram) or sctp.
 
 It imports nothing but the standard library, so that it starts at once in a lab.
 """
@@ -14,6 +16,7 @@ LIMIT_BACKLOG = 65_535
 """Connections that wait to be accepted; a prover opens thousands at once."""
 
 READ_BYTES = 65_536
+IPPROTO_SCTP = 132
 
 
 class EchoServer:
@@ -48,7 +51,8 @@ class EchoServer:
             except OSError:  # the client gave up, or there is no descriptor left
                 return
             connection.settimeout(0)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._listener.proto != IPPROTO_SCTP:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             fd = connection.fileno()
             self._connections[fd] = connection
             self._poll.register(fd, select.EPOLLIN)
@@ -88,17 +92,31 @@ class EchoServer:
         self._connections.pop(fd).close()
 
 
+def serve_datagrams(receiver: socket.socket, name: str) -> None:
+    """Answer every datagram until the process is ended."""
+    while True:
+        data, client = receiver.recvfrom(READ_BYTES)
+        with contextlib.suppress(OSError):  # what ICMP says about an earlier answer
+            receiver.sendto(name.encode() + b"\n" + data, client)
+
+
 def main(argv: list[str]) -> None:
     """Listen, say so, serve."""
-    address, port, name = argv
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+    address, port, name, protocol = argv if len(argv) == 4 else [*argv, "tcp"]
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
+    number = IPPROTO_SCTP if protocol == "sctp" else 0
+    with socket.socket(family, kind, number) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((address, int(port)))
-        listener.listen(LIMIT_BACKLOG)
-        listener.settimeout(0)
+        if kind == socket.SOCK_STREAM:
+            listener.listen(LIMIT_BACKLOG)
+            listener.settimeout(0)
         sys.stdout.write("listening\n")
         sys.stdout.flush()
         with contextlib.suppress(KeyboardInterrupt):
+            if kind == socket.SOCK_DGRAM:
+                serve_datagrams(listener, name)
             EchoServer(listener, name).serve()
 
 

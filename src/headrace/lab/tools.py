@@ -6,7 +6,7 @@ them into `.tools/root` of the checkout instead. `HEADRACE_TOOLS` names another 
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from headrace.model.errors import UnavailableError
@@ -21,6 +21,9 @@ _PACKAGES = {
     "tcpdump": "tcpdump",
     "nsenter": "util-linux",
     "ip": "iproute2",
+    "ldd": "libc-bin",
+    "qemu-system-x86_64": "qemu-system-x86",
+    "busybox": "busybox-static",
 }
 
 
@@ -35,8 +38,20 @@ def find_tool(name: str) -> Path:
             candidate = root / folder / name
             if candidate.is_file() and os.access(candidate, os.X_OK):
                 return candidate
-    package = _PACKAGES.get(name, name)
-    raise UnavailableError(
+    raise _not_found(name, _PACKAGES.get(name, name), searched)
+
+
+def find_unpacked(pattern: str, package: str) -> Path:
+    """The last file or folder of that pattern in an unpacked package, such as the newest kernel."""
+    searched = list(_tool_roots())
+    for root in searched:
+        if found := sorted(root.glob(pattern)):
+            return found[-1]
+    raise _not_found(pattern, package, searched)
+
+
+def _not_found(name: str, package: str, searched: Sequence[Path]) -> UnavailableError:
+    return UnavailableError(
         f"{name} is not installed; run `make setup` in the checkout, or install the package "
         f"{package}, or name the folder it is unpacked in by HEADRACE_TOOLS "
         f"(searched the PATH and {', '.join(map(str, searched)) or 'no folder of tools'})"

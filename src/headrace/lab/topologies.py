@@ -1,12 +1,20 @@
 """The topologies that come with Headrace.
 
 `DEMO` is the network of LoxiLB's scenario `tcplbl3dsrha`: two load balancers announce one VIP by
-BGP, and three endpoints behind tunnels answer clients directly (L3DSR).
+BGP, and three endpoints behind tunnels answer clients directly (L3DSR). The stars are smaller: one
+load balancer, without BGP.
 """
 
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from types import MappingProxyType
 
+from headrace.lab.stars import STARS
+from headrace.lab.sysctls import (
+    SYSCTLS_ALL,
+    SYSCTLS_CLIENT,
+    SYSCTLS_ROUTER,
+    SYSCTLS_SOCKETS,
+)
 from headrace.lab.topology import (
     Address,
     Bgp,
@@ -24,33 +32,6 @@ _VIP = IPv4Address("20.20.20.1")
 _AS_BALANCERS = 64512
 _AS_ROUTER = 65001
 _DEFAULT = IPv4Network("0.0.0.0/0")
-
-# Replies leave by another interface than the request came by, so no node may filter by the way
-# back. Balancers and routers never tell a neighbour of a shorter way: the detour is the point.
-_SYSCTLS_ALL = (
-    ("net.ipv4.conf.all.rp_filter", "0"),
-    ("net.ipv4.conf.default.rp_filter", "0"),
-    ("net.ipv4.conf.all.send_redirects", "0"),
-    ("net.ipv4.conf.default.send_redirects", "0"),
-)
-_SYSCTLS_ROUTER = (
-    *_SYSCTLS_ALL,
-    ("net.ipv4.ip_forward", "1"),
-    # Flows are spread by what their packets say (0x37: addresses, protocol, ports). Policy 1 would
-    # take the hash that a packet brings along from the client's socket over a veth, which no real
-    # cable carries and which TCP changes whenever it waits too long for an answer.
-    ("net.ipv4.fib_multipath_hash_policy", "3"),
-    ("net.ipv4.fib_multipath_hash_fields", "0x37"),
-)
-_SYSCTLS_SOCKETS = (
-    ("net.core.somaxconn", "65535"),
-    ("net.ipv4.tcp_max_syn_backlog", "65535"),
-    ("net.ipv4.ip_local_port_range", "16384 65535"),
-)
-_SYSCTLS_CLIENT = (
-    *_SYSCTLS_SOCKETS,
-    ("net.core.txrehash", "0"),  # since Linux 5.18; a flow keeps its hash, see above
-)
 
 
 def _on(device: str, interface: str) -> Address:
@@ -92,7 +73,7 @@ def _demo_balancer(number: int) -> Node:
             )
             for n in endpoints
         ),
-        sysctls=_SYSCTLS_ALL,
+        sysctls=SYSCTLS_ALL,
         bgp=Bgp(
             _AS_BALANCERS,
             IPv4Address(f"11.11.11.{number}"),
@@ -124,7 +105,7 @@ def _demo_endpoint(number: int) -> Node:
             _tunnel(f"ipip{number}2", f"{net}.1", f"{net}.254", f"{inner}.2.{second}/24", None),
         ),
         routes=(Route(_DEFAULT, IPv4Address("3.3.3.254")),),
-        sysctls=(*_SYSCTLS_ALL, *_SYSCTLS_SOCKETS),
+        sysctls=(*SYSCTLS_ALL, *SYSCTLS_SOCKETS),
         identity=IPv4Address(identity),
     )
 
@@ -136,7 +117,7 @@ def _demo_nodes() -> tuple[Node, ...]:
         Role.CLIENT,
         addresses=(_on("euserr1", "1.1.1.1/24"),),
         routes=(Route(_DEFAULT, IPv4Address("1.1.1.254")),),
-        sysctls=(*_SYSCTLS_ALL, *_SYSCTLS_CLIENT),
+        sysctls=(*SYSCTLS_ALL, *SYSCTLS_CLIENT),
     )
     r1 = Node(
         "r1",
@@ -148,7 +129,7 @@ def _demo_nodes() -> tuple[Node, ...]:
             _on("vlan11", "11.11.11.254/24"),
         ),
         # Replies reach r1 from r2, with the VIP as their source, and go on to the client.
-        sysctls=_SYSCTLS_ROUTER,
+        sysctls=SYSCTLS_ROUTER,
         bgp=Bgp(
             _AS_ROUTER,
             IPv4Address("11.11.11.254"),
@@ -161,7 +142,7 @@ def _demo_nodes() -> tuple[Node, ...]:
         bridges=(Bridge("vlan3", ("er2ep1", "er2ep2", "er2ep3")),),
         addresses=(_on("vlan3", "3.3.3.254/24"), _on("er2r1", "2.2.2.2/24")),
         routes=(Route(_DEFAULT, IPv4Address("2.2.2.1")),),
-        sysctls=_SYSCTLS_ROUTER,
+        sysctls=SYSCTLS_ROUTER,
     )
     balancers = (_demo_balancer(1), _demo_balancer(2))
     endpoints = (_demo_endpoint(1), _demo_endpoint(2), _demo_endpoint(3))
@@ -181,6 +162,7 @@ DEMO = Topology(
     ),
     vip=_VIP,
     port=8080,
+    title="the seed's network (tcplbl3dsrha): two load balancers, BGP, three endpoints in tunnels",
 )
 
-TOPOLOGIES = MappingProxyType({DEMO.name: DEMO})
+TOPOLOGIES = MappingProxyType({topology.name: topology for topology in (DEMO, *STARS)})

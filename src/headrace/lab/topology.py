@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
 
-from headrace.model.values import Tunnel
+from headrace.model.values import Encapsulation, IPAddress, IPNetwork, Protocol, Tunnel
+
+IPInterface = IPv4Interface | IPv6Interface
 
 LIMIT_INTERFACE_NAME_BYTES = 15
 """IFNAMSIZ less its final zero."""
@@ -53,6 +55,11 @@ class LinkEnd:
     peer_node: str
     mtu_bytes: int
 
+    @property
+    def peer_device(self) -> str:
+        """The other end's device."""
+        return f"e{self.peer_node}{self.node}"
+
 
 @dataclass(frozen=True, slots=True)
 class Bridge:
@@ -67,26 +74,33 @@ class Address:
     """An address of a device, with its prefix length."""
 
     device: str
-    interface: IPv4Interface
+    interface: IPInterface
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """A route by a gateway."""
 
-    destination: IPv4Network
-    via: IPv4Address
+    destination: IPNetwork
+    via: IPAddress
 
 
 @dataclass(frozen=True, slots=True)
 class TunnelDevice:
-    """A kernel `ipip` device as the operator would make it, and the route it is there for."""
+    """A kernel's tunnel as the operator would make it, and the route it is there for."""
 
     name: str
-    local: IPv4Address
-    remote: IPv4Address
-    address: IPv4Interface
+    local: IPAddress
+    remote: IPAddress
+    address: IPInterface
     route: Route | None = None  # at the balancer: the endpoint's prefix, through the tunnel
+
+    @property
+    def kind(self) -> str:
+        """The kind of device that carries the inner family in the outer one."""
+        if self.local.version == 6:
+            return "ip6tnl"
+        return "ipip" if self.address.version == 4 else "sit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +132,8 @@ class Node:
     routes: tuple[Route, ...] = ()
     sysctls: tuple[tuple[str, str], ...] = ()
     bgp: Bgp | None = None
-    identity: IPv4Address | None = None  # of an endpoint: the address that rules name it by
+    identity: IPAddress | None = None  # of an endpoint: the address that rules name it by
+    guest: bool = False  # it lives in the lab's virtual machine, with a kernel of Debian's
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +143,12 @@ class Topology:
     name: str
     nodes: tuple[Node, ...]
     links: tuple[Link, ...]
-    vip: IPv4Address
+    vip: IPAddress
     port: int
+    title: str = ""
+    protocols: tuple[Protocol, ...] = (Protocol.TCP,)
+    http: bool = False  # what its TCP speaks; else the prover's greeting and echo
+    encapsulation: Encapsulation = Encapsulation.IPIP
 
     def node(self, name: str) -> Node:
         """The node of that name; KeyError when there is none."""
@@ -149,6 +168,11 @@ class Topology:
     def feeds_from_balancer(self, end: LinkEnd) -> bool:
         """Whether a balancer sends into this device, so that XDP redirects must arrive in it."""
         return self.node(end.peer_node).role is Role.BALANCER
+
+    @property
+    def guests(self) -> tuple[Node, ...]:
+        """The nodes that live in the virtual machine."""
+        return tuple(node for node in self.nodes if node.guest)
 
     @property
     def tapped_links(self) -> tuple[Link, ...]:

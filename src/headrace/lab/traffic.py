@@ -16,8 +16,10 @@ from typing import Any, Self
 from headrace.lab.laboratory import Laboratory
 from headrace.lab.processes import ProcessId, kill_child
 from headrace.lab.prover_client import FIRST_PORT
+from headrace.lab.topology import Topology
 from headrace.lab.waiting import poll
 from headrace.model.errors import UnavailableError
+from headrace.model.values import IPAddress, Protocol
 
 SEED_SOURCE_PORT = 15402
 SEED_CONNECTION_COUNT = 12
@@ -27,6 +29,7 @@ SILENCE_S = 15.0
 """Longer than several retransmissions in a row; a shorter limit would count loss as breakage."""
 
 _START_TIMEOUT_S = 10.0
+_ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - inside a lab's client
 _ANSWER_TIMEOUT_S = 10.0
 _LIMIT_ANSWER_BYTES = 16 * 1024 * 1024
 _LIMIT_SOCKETS = 18_000
@@ -107,7 +110,7 @@ class LiveTraffic:
         """
         _raise_descriptor_limit()
         service = (str(lab.topology.vip), str(lab.topology.port))
-        argv = _python_program("prover_client.py", *service, str(silence_s), str(first_port))
+        argv = python_program("prover_client.py", *service, str(silence_s), str(first_port))
         process = await asyncio.create_subprocess_exec(
             *lab.command(node, argv),
             stdin=asyncio.subprocess.PIPE,
@@ -201,14 +204,21 @@ class LiveTraffic:
         return answer
 
 
-async def start_server(lab: Laboratory, node: str, name: str) -> ProcessId:
-    """Start the prover's server on a node, on the VIP, and wait until it listens."""
+async def start_server(
+    lab: Laboratory,
+    node: str,
+    name: str,
+    *,
+    protocol: Protocol = Protocol.TCP,
+    address: IPAddress | None = None,
+) -> ProcessId:
+    """Start the prover's server on a node, on the VIP or another address; wait until it listens."""
     _raise_descriptor_limit()
-    argv = _python_program("prover_server.py", str(lab.topology.vip), str(lab.topology.port), name)
-    log_name = f"{node}-server"
+    arguments = server_arguments(lab.topology, name, protocol, address)
+    log_name = f"{node}-server-{protocol}" + (f"-{address}" if address else "")
     log = lab.path / f"{log_name}.log"
     log.unlink(missing_ok=True)  # what an earlier server said there does not count
-    process = lab.start(node, argv, log_name)
+    process = lab.start(node, python_program("prover_server.py", *arguments), log_name)
 
     async def probe() -> bool | None:
         if not process.is_alive():
@@ -220,6 +230,13 @@ async def start_server(lab: Laboratory, node: str, name: str) -> ProcessId:
     return process
 
 
+def server_arguments(
+    topology: Topology, name: str, protocol: Protocol, address: IPAddress | None
+) -> list[str]:
+    """How `prover_server.py` is called for the topology's service."""
+    return [str(address or topology.vip), str(topology.port), name, str(protocol)]
+
+
 async def ask_names(
     lab: Laboratory,
     node: str,
@@ -229,9 +246,9 @@ async def ask_names(
 ) -> list[str | None]:
     """Who answers the VIP on short connections, one after another, all from one source port."""
     vip, port = lab.topology.vip, lab.topology.port
-    arguments = (str(vip), str(port), str(source_port), str(count))
+    arguments = (str(vip), str(port), "tcp", "0", _ANY_ADDRESS, *[str(source_port)] * count)
     process = await asyncio.create_subprocess_exec(
-        *lab.command(node, _python_program("prover_asker.py", *arguments)),
+        *lab.command(node, python_program("prover_asker.py", *arguments)),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         start_new_session=True,
@@ -245,8 +262,8 @@ async def ask_names(
     return names
 
 
-def _python_program(file_name: str, *arguments: str) -> list[str]:
-    """Run one of the programs by its path, without the packages whose import takes a second."""
+def python_program(file_name: str, *arguments: str) -> list[str]:
+    """How one of the prover's programs is called: without packages whose import takes a second."""
     program = Path(__file__).with_name(file_name)
     return [sys.executable, "-I", "-S", str(program), *arguments]
 

@@ -43,6 +43,8 @@ def disruption(old: Table, new: Table) -> Disruption:
     """The slots that move from one table to another with as many slots."""
     if old.slot_count != new.slot_count:
         raise ValueError(f"{old.slot_count} slots cannot be compared with {new.slot_count}")
+    if old.digest == new.digest:
+        return Disruption(slots=0, needless=0)
     unchanged = set(old.candidates) & set(new.candidates)
     lost = Counter(zip(old.owners, new.owners, strict=True))
     moves = [

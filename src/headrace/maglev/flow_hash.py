@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
-from typing import Self
+from typing import Self, assert_never
 
-from headrace.model.values import Flow
+from headrace.model.values import Affinity, Flow
 
 MASK_64 = 2**64 - 1
 MASK_32 = 2**32 - 1
@@ -53,12 +53,11 @@ class FlowHash:
             raise ValueError(f"hash seed {seed} is not in 0..2^64-1")
         return cls([key_of(seed, index) for index in range(len(_MULTIPLIERS))])
 
-    def hash32(self, flow: Flow, *, source_only: bool = False) -> int:
-        """The hash of a flow from client to VIP; `source_only` leaves out protocol and ports."""
-        ports = 0 if source_only else _ports_word(flow)
-        total = self._fold(1, ports)
+    def hash32(self, flow: Flow, affinity: Affinity = Affinity.FLOW) -> int:
+        """The hash of a flow from client to VIP, over what the affinity lets count."""
+        total = self._fold(1, _ports_word(flow, affinity))
         for index, word in _address_words(flow):
-            total += self._fold(index, word)
+            total += self._fold(index, 0 if affinity is Affinity.DESTINATION_PORT else word)
         return _finish(total & MASK_64)
 
     def _fold(self, index: int, word: int) -> int:
@@ -66,8 +65,16 @@ class FlowHash:
         return product ^ (product >> 32)
 
 
-def _ports_word(flow: Flow) -> int:
-    return flow.protocol.number << 32 | flow.destination_port << 16 | flow.source_port
+def _ports_word(flow: Flow, affinity: Affinity) -> int:
+    match affinity:
+        case Affinity.FLOW:
+            return flow.protocol.number << 32 | flow.destination_port << 16 | flow.source_port
+        case Affinity.SOURCE_IP:
+            return 0
+        case Affinity.DESTINATION_PORT:
+            return flow.destination_port << 16
+        case _:
+            assert_never(affinity)
 
 
 def _address_words(flow: Flow) -> list[tuple[int, int]]:

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The lookup table: docs/hash-v1.md sections 3 to 7 in C. Pure: reads its arguments, writes its
+ * The lookup table: docs/hash-v1.md sections 3 to 8 in C. Pure: reads its arguments, writes its
  * result, keeps nothing. `oracle.py` says the same in Python, and the tests compare the two.
  *
  * Two things are faster here than written there, with the same result: when few slots are free, or
@@ -10,9 +10,10 @@
 #include "base.h"
 #include "fallback.h"
 #include "pool.h"
+#include "slot.h"
 #include "walk.h"
 
-#define ABI 1 /* raise it with every change of a signature or of a result */
+#define ABI 2 /* raise it with every change of a signature or of a result */
 
 uint32_t maglev_abi(void);
 int maglev_records(const uint8_t *identities, const uint16_t *weights, const uint8_t *flags,
@@ -23,6 +24,12 @@ int maglev_owners(uint64_t seed, const uint8_t *records, uint32_t count, uint32_
 		  const uint16_t *base, uint16_t *owners);
 int maglev_statics(uint64_t seed, const uint8_t *records, uint32_t count, uint32_t slot_count,
 		   const uint16_t *base, uint16_t *statics);
+int maglev_label(const uint16_t *owners, uint32_t slot_count, const uint32_t *labels,
+		 uint32_t count, uint32_t *answer);
+int maglev_transition(const uint32_t *words, const uint32_t *owners, uint32_t slot_count,
+		      const uint8_t *is_down, uint32_t *next, uint32_t *changed);
+int maglev_settle(uint32_t *words, uint32_t slot_count, const uint32_t *lines, uint32_t line_count,
+		  uint32_t *settled);
 
 uint32_t maglev_abi(void)
 {
@@ -139,4 +146,50 @@ int maglev_statics(uint64_t seed, const uint8_t *records, uint32_t count, uint32
 out:
 	free(first);
 	return result;
+}
+
+/* Write the label of every slot's owner, for the data plane. */
+int maglev_label(const uint16_t *owners, uint32_t slot_count, const uint32_t *labels,
+		 uint32_t count, uint32_t *answer)
+{
+	uint32_t last = 0;
+	uint32_t i;
+
+	for (i = 0; i < count; i++)
+		if (labels[i] > OWNER_MASK)
+			return RESULT_NO_LABEL;
+	for (i = 0; i < slot_count; i++)
+		last = owners[i] > last ? owners[i] : last;
+	if (last >= count)
+		return RESULT_NO_LABEL;
+	for (i = 0; i < slot_count; i++)
+		answer[i] = labels[owners[i]];
+	return RESULT_OK;
+}
+
+/* Write the words that follow when the slots get these owners, and how many have another one. */
+int maglev_transition(const uint32_t *words, const uint32_t *owners, uint32_t slot_count,
+		      const uint8_t *is_down, uint32_t *next, uint32_t *changed)
+{
+	uint32_t seen = 0;
+	uint32_t i;
+
+	for (i = 0; i < slot_count; i++)
+		seen |= owners[i];
+	if (seen > OWNER_MASK)
+		return RESULT_NO_LABEL;
+	*changed = change_owners(words, owners, slot_count, is_down, next);
+	return RESULT_OK;
+}
+
+/* Settle whole lines in place, and write how many of their slots were unstable. */
+int maglev_settle(uint32_t *words, uint32_t slot_count, const uint32_t *lines, uint32_t line_count,
+		  uint32_t *settled)
+{
+	uint32_t i;
+
+	*settled = 0;
+	for (i = 0; i < line_count; i++)
+		*settled += settle_line(words, slot_count, lines[i]);
+	return RESULT_OK;
 }

@@ -14,7 +14,7 @@ RECORD_SIZE = 20
 STATICS_PER_SLOT = 3
 NO_ENDPOINT = 0xFFFF
 
-_ABI = 1
+_ABI = 2
 _LIBRARY = Path(__file__).with_name("_kernel.so")
 
 
@@ -24,6 +24,10 @@ class WithoutSlotError(Exception):
 
 class RepeatedError(Exception):
     """Two endpoints have one identity; the caller knows which."""
+
+
+class NoLabelError(Exception):
+    """An endpoint has no label of 14 bits; the caller knows how to say it."""
 
 
 def sort_records(
@@ -69,6 +73,54 @@ def statics(seed: int, records: bytes, base: array[int]) -> array[int]:
     return answer
 
 
+def label(owners: array[int], labels: array[int]) -> array[int]:
+    """The label of every slot's owner; NoLabelError if one has none of 14 bits."""
+    answer = _zeros("I", len(owners))
+    _call(
+        "maglev_label",
+        _address(owners),
+        ctypes.c_uint32(len(owners)),
+        _address(labels),
+        ctypes.c_uint32(len(labels)),
+        _address(answer),
+    )
+    return answer
+
+
+def transition(
+    words: array[int], owners: array[int], is_down: bytes | bytearray
+) -> tuple[array[int], int]:
+    """The words that follow, and how many slots have another owner.
+
+    `owners` has as many labels as there are words, `is_down` a byte for each possible label.
+    """
+    answer, changed = _zeros("I", len(words)), ctypes.c_uint32()
+    _call(
+        "maglev_transition",
+        _address(words),
+        _address(owners),
+        ctypes.c_uint32(len(words)),
+        bytes(is_down),
+        _address(answer),
+        ctypes.byref(changed),
+    )
+    return answer, changed.value
+
+
+def settle(words: array[int] | memoryview, lines: array[int]) -> int:
+    """Settle these lines in place; how many of their slots were unstable."""
+    settled = ctypes.c_uint32()
+    _call(
+        "maglev_settle",
+        (ctypes.c_uint32 * len(words)).from_buffer(words),
+        ctypes.c_uint32(len(words)),
+        _address(lines),
+        ctypes.c_uint32(len(lines)),
+        ctypes.byref(settled),
+    )
+    return settled.value
+
+
 def _pool(seed: int, records: bytes, slot_count: int) -> tuple[object, ...]:
     count = len(records) // RECORD_SIZE
     return (ctypes.c_uint64(seed), records, ctypes.c_uint32(count), ctypes.c_uint32(slot_count))
@@ -91,6 +143,8 @@ def _call(name: str, *arguments: object) -> None:
             raise WithoutSlotError
         case 3:
             raise RepeatedError
+        case 4:
+            raise NoLabelError
         case _:
             raise MemoryError(name)
 

@@ -1,4 +1,4 @@
-"""The lookup table in plain Python: docs/hash-v1.md sections 3 to 7 said once more, slowly.
+"""The lookup table in plain Python: docs/hash-v1.md sections 3 to 8 said once more, slowly.
 
 The C kernel must agree with every function here on every byte. Nothing in the product calls this.
 """
@@ -7,11 +7,12 @@ from __future__ import annotations  # array[int] needs it before Python 3.12
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from headrace.maglev.flow_hash import MASK_32, MASK_64, key_of, mix
 from headrace.maglev.kernel import NO_ENDPOINT, RECORD_SIZE, WithoutSlotError
+from headrace.maglev.slot import SLOTS_PER_LINE, SlotWord
 
 _KEY_IDENTITY_HIGH = 6
 _KEY_IDENTITY_LOW = 7
@@ -75,6 +76,36 @@ def statics(seed: int, records: bytes, base: array[int]) -> array[int]:
         second = (other for other in others if other not in (owner, firsts[slot]))
         answer.extend((owner, firsts[slot], next(second, NO_ENDPOINT)))
     return answer
+
+
+def transition(
+    words: Sequence[int], owners: Sequence[int], down: Collection[int]
+) -> tuple[array[int], int]:
+    """The words that follow when the slots get these owners, and how many have another one."""
+    old = [SlotWord.of_word(word) for word in words]
+    new = [_change(slot, owner, down) for slot, owner in zip(old, owners, strict=True)]
+    changed = sum(slot.owner != owner for slot, owner in zip(old, owners, strict=True))
+    return array("I", [slot.word for slot in new]), changed
+
+
+def settle(words: Sequence[int], lines: Iterable[int]) -> tuple[array[int], int]:
+    """The words after these lines have settled, and how many of their slots were unstable."""
+    settling = set(lines)
+    slots = [SlotWord.of_word(word) for word in words]
+    settled = [i for i in range(len(slots)) if i // SLOTS_PER_LINE in settling]
+    unstable = sum(slots[i].unstable for i in settled)
+    for i in settled:
+        slots[i] = SlotWord(slots[i].owner)
+    return array("I", [slot.word for slot in slots]), unstable
+
+
+def _change(slot: SlotWord, owner: int, down: Collection[int]) -> SlotWord:
+    anchor, unstable = slot.anchor, slot.unstable
+    if owner != slot.owner and not unstable:
+        anchor, unstable = slot.owner, True
+    if anchor in down:
+        anchor = None
+    return SlotWord(owner, anchor, unstable)
 
 
 def _parse(records: bytes) -> list[_Record]:

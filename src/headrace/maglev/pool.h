@@ -15,7 +15,13 @@
 
 #define NO_ENDPOINT 0xFFFF
 
-enum result { RESULT_OK = 0, RESULT_NO_MEMORY = 1, RESULT_WITHOUT_SLOT = 2, RESULT_REPEATED = 3 };
+enum result {
+	RESULT_OK = 0,
+	RESULT_NO_MEMORY = 1,
+	RESULT_WITHOUT_SLOT = 2,
+	RESULT_REPEATED = 3,
+	RESULT_NO_LABEL = 4,
+};
 
 /* Which endpoints a base table is for: those with a weight, or the others, all alike. */
 enum members { MEMBERS_WEIGHTED, MEMBERS_RESERVE };

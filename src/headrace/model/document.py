@@ -1,138 +1,57 @@
-"""The operator's document: what should be, declared. Shapes and the rules of single values.
+"""The operator's document: what should be, declared.
 
-`checks` finds what contradicts between the parts, `reading` turns text into this and back.
+`fields` reads its single values, `checks` finds what contradicts between its parts, `reading`
+turns text into it and back.
 """
 
-from collections.abc import Callable
-from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Annotated, Literal
+from pydantic import BaseModel, ConfigDict, Field
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
-
+from headrace.model.fields import (
+    Address,
+    AnswerRate,
+    AsNumber,
+    Dscp,
+    EndpointAddress,
+    Flag,
+    HashSeed,
+    HoldTime,
+    IdleTime,
+    Name,
+    OuterSource4,
+    OuterSource6,
+    PortNumber,
+    Ports,
+    Prefix,
+    RouterId,
+    ServerId,
+    ServiceName,
+    SlotCount,
+    Ttl,
+    Vip,
+    Weight,
+)
 from headrace.model.limits import (
     LIMIT_ENDPOINTS_PER_DOCUMENT,
-    LIMIT_NAME_BYTES,
     LIMIT_PEERS,
     LIMIT_POOLS,
     LIMIT_PORTS,
-    LIMIT_SERVICE_NAME_BYTES,
     LIMIT_SERVICES,
-    LIMIT_WEIGHT,
+    LIMIT_SOURCES,
     SLOT_COUNT_DEFAULT,
-    SLOT_COUNT_MAX,
-    SLOT_COUNT_MIN,
 )
-from headrace.model.problems import shown
-from headrace.model.values import Encapsulation, IPAddress, OperatorState, Protocol, ServiceKey
-
-
-def _read_address(value: object) -> IPAddress:
-    """An address from its text; numbers and zones, which `ipaddress` takes too, are refused."""
-    if isinstance(value, IPv4Address | IPv6Address):
-        return value
-    if isinstance(value, str) and "%" not in value:
-        try:
-            return ip_address(value)
-        except ValueError:
-            pass
-    raise ValueError(f"{shown(value)} is not an IP address; write one as 192.0.2.1")
-
-
-def _read_ipv4(value: object) -> IPv4Address:
-    address = _read_address(value)
-    if not isinstance(address, IPv4Address):
-        raise ValueError(f"{address} is not an IPv4 address; a router id always is, as 192.0.2.1")  # noqa: TRY004
-    return address
-
-
-def _check_vip(address: IPAddress) -> IPAddress:
-    """A VIP that routers can announce and this version serves."""
-    if (
-        address.is_multicast
-        or address.is_unspecified
-        or address.is_loopback
-        or address.is_link_local
-    ):
-        raise ValueError(f"{address} is not a unicast address that routers forward; use one")
-    if address.version == 6:
-        raise ValueError("IPv6 VIPs are not served by this version; use IPv4")
-    return address
-
-
-def _check_endpoint_address(address: IPAddress) -> IPAddress:
-    if address.is_multicast or address.is_unspecified or address.is_loopback:
-        raise ValueError(f"{address} is not the address of a server; use the endpoint's own")
-    if address.version == 6:
-        raise ValueError("IPv6 endpoints are not served by this version; use IPv4")
-    return address
-
-
-def _read_port(value: object) -> int | str:
-    if value == "any" or (type(value) is int and 1 <= value <= 65_535):
-        return value
-    raise ValueError(f'{shown(value)} is not a port: use 1..65535, or "any" for all of them')
-
-
-def _read_bool(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    raise ValueError(f"{shown(value)} is neither true nor false; write one of them")
-
-
-def whole(low: int, high: int, remedy: str = "") -> Callable[[object], int]:
-    """A check that a value is a whole number in a range; text that looks like one is refused."""
-
-    def read(value: object) -> int:
-        if type(value) is int and low <= value <= high:
-            return value
-        hint = "; write it without quotes" if isinstance(value, str) and value.isdigit() else remedy
-        raise ValueError(f"{shown(value)} is not a whole number in {low}..{high}{hint}")
-
-    return read
-
-
-def _check_prime(slots: int) -> int:
-    if not _is_prime(slots):
-        raise ValueError(f"{slots} is not a prime; use {_next_prime(slots)}")
-    return slots
-
-
-def _is_prime(number: int) -> bool:
-    return number > 1 and all(number % divisor for divisor in range(2, int(number**0.5) + 1))
-
-
-def _next_prime(number: int) -> int:
-    while not _is_prime(number):
-        number += 1
-    return number
-
-
-_NAME = r"^[A-Za-z0-9_.:/\[\]-]+$"
-Name = Annotated[str, Field(min_length=1, max_length=LIMIT_NAME_BYTES, pattern=_NAME)]
-ServiceName = Annotated[
-    str, Field(min_length=1, max_length=LIMIT_SERVICE_NAME_BYTES, pattern=_NAME)
-]
-Address = Annotated[IPAddress, BeforeValidator(_read_address)]
-Vip = Annotated[Address, AfterValidator(_check_vip)]
-EndpointAddress = Annotated[Address, AfterValidator(_check_endpoint_address)]
-Flag = Annotated[bool, BeforeValidator(_read_bool)]
-PortNumber = Annotated[int, Field(ge=1, le=65_535), BeforeValidator(whole(1, 65_535))]
-PortOrAny = Annotated[
-    Annotated[int, Field(ge=1, le=65_535)] | Literal["any"], BeforeValidator(_read_port)
-]
-AsNumber = Annotated[int, Field(ge=1, le=2**32 - 1), BeforeValidator(whole(1, 2**32 - 1))]
-Weight = Annotated[
-    int, Field(ge=0, le=LIMIT_WEIGHT), BeforeValidator(whole(0, LIMIT_WEIGHT, "; 0 drains"))
-]
-SlotCount = Annotated[
-    int,
-    Field(ge=SLOT_COUNT_MIN, le=SLOT_COUNT_MAX),
-    BeforeValidator(whole(SLOT_COUNT_MIN, SLOT_COUNT_MAX)),
-    AfterValidator(_check_prime),
-]
-HoldTime = Annotated[int, Field(ge=3, le=65_535), BeforeValidator(whole(3, 65_535))]
-Ttl = Annotated[int, Field(ge=2, le=255), BeforeValidator(whole(2, 255))]
-HashSeed = Annotated[int, Field(ge=0, le=2**64 - 1), BeforeValidator(whole(0, 2**64 - 1))]
+from headrace.model.values import (
+    Affinity,
+    Encapsulation,
+    FlowTable,
+    IPNetwork,
+    OperatorState,
+    OuterSources,
+    Protocol,
+    ServiceEntry,
+    ServiceKey,
+    Tuning,
+    Unserved,
+)
 
 
 class _Section(BaseModel):
@@ -149,45 +68,124 @@ class Endpoint(_Section):
     )
     weight: Weight = Field(1, description="share of the slots; 0 drains")
     state: OperatorState = Field(OperatorState.ACTIVE, description="what the operator asks of it")
+    server_id: ServerId | None = Field(
+        None, description="what it writes into QUIC connection ids (QUIC-LB, plaintext)"
+    )
 
     @property
     def drained(self) -> bool:
         """Whether new flows go elsewhere by the operator's wish."""
         return self.weight == 0 or self.state is not OperatorState.ACTIVE
 
+    @property
+    def disabled(self) -> bool:
+        """Whether it is to get nothing at all, its old flows included."""
+        return self.state is OperatorState.DISABLED
+
 
 class Pool(_Section):
-    """Endpoints with weights, and the size of the lookup table they share."""
+    """Endpoints with weights, how they are reached, and the size of their lookup table."""
 
     endpoints: tuple[Endpoint, ...] = Field(min_length=1, max_length=LIMIT_ENDPOINTS_PER_DOCUMENT)
     slots: SlotCount = Field(SLOT_COUNT_DEFAULT, description="slots of the lookup table; a prime")
+    encapsulation: Encapsulation = Field(
+        Encapsulation.IPIP, description="how packets reach the endpoints"
+    )
+    dscp: Dscp = Field("copy", description='DSCP of the outer header; "copy" takes the packet\'s')
+
+    @property
+    def fixed_dscp(self) -> int | None:
+        """The outer header's DSCP; None for the packet's own."""
+        return self.dscp if isinstance(self.dscp, int) else None
 
 
 class Service(_Section):
-    """A VIP, a protocol and a port, and the pool that answers for them."""
+    """A VIP, a protocol and a port or more, the pool that answers for them, and its policy."""
 
     name: ServiceName | None = Field(None, description="a label for people and metrics")
-    vip: Vip = Field(description="the anycast address that clients use")
+    vip: Vip = Field(description="the anycast address that clients use, or a prefix of them")
     protocol: Protocol
-    port: PortOrAny = Field(description='the port, or "any" for all of them')
+    port: Ports = Field(description='the port, a range as 8000-8010, or "any" for all of them')
     pool: Name | None = Field(None, description="the name of a pool; or give endpoints instead")
     endpoints: tuple[Endpoint, ...] | None = Field(
         None, description="endpoints of this service alone, instead of a pool", min_length=1
     )
-    encapsulation: Encapsulation = Encapsulation.IPIP
+    encapsulation: Encapsulation | None = Field(
+        None, description="how packets reach these endpoints; ipip if absent"
+    )
+    dscp: Dscp | None = Field(None, description="DSCP of the outer header; copy if absent")
+    affinity: Affinity = Field(Affinity.FLOW, description="what packets to one endpoint share")
+    flow_table: FlowTable = Field(
+        FlowTable.UNSTABLE, description="when flows are remembered one by one; always: UDP only"
+    )
+    sources: tuple[Prefix, ...] = Field(
+        (),
+        min_length=1,
+        max_length=LIMIT_SOURCES,
+        description="prefixes of the clients that are served; everybody if absent",
+    )
+    quic: Flag = Field(default=False, description="route by the server id in QUIC connection ids")
+    unserved: Unserved = Field(
+        Unserved.DROP,
+        description="what becomes of the VIP's packets that no service is for; one for each VIP",
+    )
     announce: Flag = Field(
         default=False, description="announce the VIP to the BGP peers while it works"
     )
 
     @property
-    def key(self) -> ServiceKey:
-        """What identifies the service."""
-        return ServiceKey(self.vip, self.protocol, 0 if self.port == "any" else self.port)
+    def ports(self) -> range:
+        """Its ports; 0 alone is any port."""
+        if isinstance(self.port, int):
+            return range(self.port, self.port + 1)
+        if self.port == "any":
+            return range(1)
+        first, _, last = self.port.partition("-")
+        return range(int(first), int(last) + 1)
+
+    @property
+    def keys(self) -> tuple[ServiceKey, ...]:
+        """What it is in the data plane: one key a port."""
+        return tuple(ServiceKey(self.vip, self.protocol, port) for port in self.ports)
+
+    @property
+    def label(self) -> str:
+        """How logs, URLs and tables name it: its key, as 192.0.2.1:8000-8010/tcp for a range."""
+        first = ServiceKey(self.vip, self.protocol, self.ports[0])
+        return first.label_to(self.ports[-1])
+
+    @property
+    def prefix(self) -> IPNetwork:
+        """The VIP as routers hear of it."""
+        return ServiceKey(self.vip, self.protocol, 0).prefix
 
     @property
     def pool_name(self) -> str:
         """The name of the pool that answers: a shared one, or the service's own."""
-        return self.pool if self.pool is not None else str(self.key)
+        return self.pool if self.pool is not None else self.label
+
+    @property
+    def own_pool(self) -> Pool | None:
+        """The pool of this service alone; None where it names a shared one."""
+        if self.endpoints is None:
+            return None
+        return Pool(
+            endpoints=self.endpoints,
+            encapsulation=self.encapsulation or Encapsulation.IPIP,
+            dscp="copy" if self.dscp is None else self.dscp,
+        )
+
+    @property
+    def entry(self) -> ServiceEntry:
+        """What the data plane holds under each of its keys."""
+        return ServiceEntry(
+            pool=self.pool_name,
+            affinity=self.affinity,
+            flow_table=self.flow_table,
+            unserved=self.unserved,
+            sources=frozenset(self.sources),
+            quic=self.quic,
+        )
 
 
 class TunnelEntry(_Section):
@@ -209,10 +207,24 @@ class Node(_Section):
         description="interfaces that VIP packets arrive on, used as soon as they exist; "
         "all that can carry XDP if absent",
     )
-    source: Address | None = Field(
-        None, description="outer source address where neither a tunnel nor a route gives one"
+    source: OuterSource4 | None = Field(
+        None,
+        description="outer IPv4 source where no tunnel gives one: an address, or a /16 whose "
+        "other bits carry the flow's hash; the node's own address if absent",
+    )
+    source6: OuterSource6 | None = Field(
+        None, description="the same for IPv6: an address or a /112"
     )
     tunnels: tuple[TunnelEntry, ...] = Field((), max_length=LIMIT_ENDPOINTS_PER_DOCUMENT)
+    gue_port: PortNumber = Field(6080, description="UDP port that endpoints take GUE on")
+    answers_per_s: AnswerRate = Field(
+        1000, description="pings and too-big errors answered in a second, together"
+    )
+
+    @property
+    def sources(self) -> OuterSources:
+        """The outer sources of both families."""
+        return OuterSources(self.source, self.source6)
 
 
 class Peer(_Section):
@@ -235,9 +247,7 @@ class Bgp(_Section):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     as_number: AsNumber = Field(alias="as", description="this node's autonomous system")
-    router_id: Annotated[IPv4Address, BeforeValidator(_read_ipv4)] = Field(
-        description="BGP identifier (RFC 6286)"
-    )
+    router_id: RouterId = Field(description="BGP identifier (RFC 6286)")
     peers: tuple[Peer, ...] = Field(min_length=1, max_length=LIMIT_PEERS)
 
 
@@ -247,6 +257,10 @@ class Cluster(_Section):
     hash_seed: HashSeed = Field(
         0, description="key of the flow hash; the same on every node, secret to clients"
     )
+    transition_idle_s: IdleTime = Field(
+        3600, description="a slot settles when no old flow of it was seen for so long"
+    )
+    udp_idle_s: IdleTime = Field(30, description="a UDP flow ends when it was not seen for so long")
 
 
 class Document(_Section):
@@ -258,11 +272,19 @@ class Document(_Section):
     node: Node = Node()
     cluster: Cluster = Cluster()
 
+    @property
+    def tuning(self) -> Tuning:
+        """What holds for the whole data plane of this node."""
+        return Tuning(
+            answers_per_s=self.node.answers_per_s,
+            udp_idle_s=self.cluster.udp_idle_s,
+            gue_port=self.node.gue_port,
+        )
+
     def pool_of(self, service: Service) -> Pool:
         """The pool that answers for a service of this document."""
-        if service.pool is not None:
-            return self.pools[service.pool]
-        return Pool(endpoints=service.endpoints or ())
+        own = service.own_pool
+        return self.pools[service.pool or ""] if own is None else own
 
     def all_pools(self) -> dict[str, Pool]:
         """Every pool by name, shared ones and those of a single service, that a service uses."""

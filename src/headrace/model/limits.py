@@ -12,6 +12,33 @@ LIMIT_ENDPOINTS_PER_DOCUMENT = 65_535
 LIMIT_SERVICES = 4_096
 """Keeps the services map, 4,096 buckets, in the L2 cache."""
 
+LIMIT_VIP_PREFIXES = 1_024
+"""VIPs that are prefixes: a node serves a few, and each packet to none of them walks their trie."""
+
+LIMIT_SOURCES = 16_384
+"""Allowed source prefixes of all services together: each takes some 100 bytes once it is used."""
+
+LIMIT_SERVER_IDS = 16_384
+"""QUIC server ids: one for each endpoint that a node can have."""
+
+LIMIT_NOTES = 65_536
+"""Flows remembered one by one: only those of unstable slots and of UDP that asks for it; 4 MB."""
+
+LIMIT_FRAGMENTS = 8_192
+"""Packets in fragments whose ports are remembered: 30 s of a rate that is already unusual."""
+
+LIMIT_FRAGMENT_S = 30
+"""A receiver waits as long for the rest of a packet (Linux: ipfrag_time; RFC 8200 says 60)."""
+
+LIMIT_EXTENSION_HEADERS = 4
+"""Clients send one or two; each one more is unrolled into the program once more."""
+
+LIMIT_ANSWERS_PER_S = 1_000_000
+"""Answers of the data plane a second: more is a mistake, and no limit."""
+
+LIMIT_IDLE_S = 7 * 86_400
+"""Longest idle time: a flow that is silent for a week is over."""
+
 LIMIT_POOLS = 1_024
 """1,024 lookup tables of 65,537 slots are 268 MB."""
 

@@ -7,10 +7,11 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from headrace.model.checks import contradictions, parts_of, readable_parts
+from headrace.model.checks import contradictions
 from headrace.model.document import Document, Service
 from headrace.model.errors import ConfigError
 from headrace.model.limits import LIMIT_DOCUMENT_BYTES, LIMIT_ENDPOINTS_PER_DOCUMENT
+from headrace.model.parts import parts_of, readable_parts
 from headrace.model.problems import problems_of, refusal, shown
 
 _Model = TypeVar("_Model", bound=BaseModel)

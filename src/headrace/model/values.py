@@ -1,13 +1,18 @@
 """The nouns that travel between rooms. All are frozen; addresses are `ipaddress` objects."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Self
 
 IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
+
+
+def prefix_rank(prefix: IPNetwork) -> tuple[int, int, int]:
+    """What prefixes of both families are sorted by: family, address, length."""
+    return prefix.version, int(prefix.network_address), prefix.prefixlen
 
 
 class Protocol(StrEnum):
@@ -15,11 +20,12 @@ class Protocol(StrEnum):
 
     TCP = "tcp"
     UDP = "udp"
+    SCTP = "sctp"
 
     @property
     def number(self) -> int:
         """The IP protocol number (IANA)."""
-        return {Protocol.TCP: 6, Protocol.UDP: 17}[self]
+        return {Protocol.TCP: 6, Protocol.UDP: 17, Protocol.SCTP: 132}[self]
 
     @classmethod
     def of_number(cls, number: int) -> "Protocol":
@@ -31,9 +37,39 @@ class Protocol(StrEnum):
 
 
 class Encapsulation(StrEnum):
-    """How a packet reaches an endpoint. `ipip` is IP in IP (RFC 2003)."""
+    """How a packet reaches an endpoint."""
 
     IPIP = "ipip"
+    """IP in IP, of any two families (RFC 2003, 2473, 4213)."""
+    GUE = "gue"
+    """IP directly in UDP, variant 1 of GUE (draft-ietf-intarea-gue)."""
+    L2 = "l2"
+    """No outer header: another destination MAC, for endpoints on an attached network."""
+
+
+class Affinity(StrEnum):
+    """Which packets of a service go to one endpoint: those alike in this."""
+
+    FLOW = "flow"
+    SOURCE_IP = "source-ip"
+    DESTINATION_PORT = "destination-port"
+
+
+class FlowTable(StrEnum):
+    """When a service's flows are remembered one by one."""
+
+    ALWAYS = "always"
+    """UDP only: each flow stays where it is until it has been idle."""
+    UNSTABLE = "unstable"
+    """While their slot has had another owner lately."""
+    NEVER = "never"
+
+
+class Unserved(StrEnum):
+    """What becomes of a VIP's packets that no service is for."""
+
+    DROP = "drop"
+    PASS = "pass"  # noqa: S105 - not a password
 
 
 class OperatorState(StrEnum):
@@ -44,26 +80,45 @@ class OperatorState(StrEnum):
     DISABLED = "disabled"
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class ServiceKey:
     """What makes a service: VIP, protocol, port. Port 0 is any port."""
 
-    vip: IPAddress
+    vip: IPAddress | IPNetwork  # a network only where it is more than one address
     protocol: Protocol
     port: int
 
+    @property
+    def prefix(self) -> IPNetwork:
+        """The VIP as routers hear of it."""
+        return ip_network(self.vip)
+
+    def __lt__(self, other: Self) -> bool:
+        """IPv4 before IPv6, then by address, the longer prefix last."""
+        return self._rank < other._rank
+
+    @property
+    def _rank(self) -> tuple[tuple[int, int, int], Protocol, int]:
+        return prefix_rank(self.prefix), self.protocol, self.port
+
     def __str__(self) -> str:
         """`20.20.20.1:8080/tcp`, the way documents, logs and URLs name a service."""
+        return self.label_to(self.port)
+
+    def label_to(self, last: int) -> str:
+        """`20.20.20.1:8080-8090/tcp`, the key of all ports from its own to the last one."""
         host = f"[{self.vip}]" if self.vip.version == 6 else str(self.vip)
-        return f"{host}:{self.port or 'any'}/{self.protocol}"
+        ports = f"{self.port}-{last}" if last != self.port else str(self.port or "any")
+        return f"{host}:{ports}/{self.protocol}"
 
     @classmethod
     def of_text(cls, text: str) -> Self:
         """The key that reads so; ValueError when the text is not a key."""
         address, slash, protocol = text.rpartition("/")
         host, colon, port = address.rpartition(":")
+        vip = host.removeprefix("[").removesuffix("]")
         key = cls(
-            ip_address(host.removeprefix("[").removesuffix("]")),
+            ip_network(vip) if "/" in vip else ip_address(vip),
             Protocol(protocol),
             0 if port == "any" else int(port),
         )
@@ -99,28 +154,79 @@ class NextHop:
     ifindex: int
     source_mac: bytes  # 6 bytes
     destination_mac: bytes  # 6 bytes
+    tag: int = 0  # VLAN id to push; 0: none
+    transmit: bool = False  # what came in by this interface goes back by XDP_TX
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An endpoint and how a pool wants its packets to get there: what the underlay resolves."""
+
+    endpoint: IPAddress
+    encapsulation: Encapsulation = Encapsulation.IPIP
+
+
+@dataclass(frozen=True, slots=True)
+class OuterSources:
+    """The outer source addresses by family where no tunnel names one.
+
+    A prefix, /16 or /112, leaves 16 bits to the flow's hash. None: the node's own address.
+    """
+
+    v4: IPv4Address | IPv4Network | None = None
+    v6: IPv6Address | IPv6Network | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """How packets reach an endpoint: the outer header and the next hop it is sent to."""
+    """How packets reach an endpoint: the outer header and the next hop it is sent to.
 
-    outer_source: IPAddress
-    outer_destination: IPAddress
+    `l2` has no outer header and neither address. A hashed source has zeros in its low 16 bits.
+    """
+
+    outer_source: IPAddress | None
+    outer_destination: IPAddress | None
     next_hop: NextHop
     mtu_bytes: int  # of the route that the outer packet takes
+    encapsulation: Encapsulation = Encapsulation.IPIP
+    source_hashed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """An endpoint as the data plane holds it: its identity and the outer addresses that reach it.
+    """An endpoint as the data plane holds it: its identity and the outer header that reaches it.
 
-    Both outer addresses are None while no path was ever found.
+    Both outer addresses are None while no path was ever found, and for `l2`.
     """
 
     endpoint: IPAddress
     outer_source: IPAddress | None = None
     outer_destination: IPAddress | None = None
+    encapsulation: Encapsulation = Encapsulation.IPIP
+    source_hashed: bool = False
+    dscp: int | None = None  # None: the inner packet's
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceEntry:
+    """A service as the data plane holds it."""
+
+    pool: str
+    affinity: Affinity = Affinity.FLOW
+    flow_table: FlowTable = FlowTable.UNSTABLE
+    unserved: Unserved = Unserved.DROP
+    sources: frozenset[IPNetwork] = frozenset()  # empty: everybody
+    quic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What holds for the whole data plane of a node."""
+
+    answers_per_s: int = 1000  # echo replies and too-big errors together
+    udp_idle_s: int = 30
+    gue_port: int = 6080
+    sample_one_in: int = 0  # packets into the capture ring; 0: none
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +236,10 @@ class Forwarding:
     hash_keys: tuple[int, ...]
     endpoints: Mapping[Reach, Path | None]
     pools: Mapping[str, int]  # name -> stamp: what its lookup table was built from
-    services: Mapping["ServiceKey", str]  # -> name of the pool
+    services: Mapping["ServiceKey", ServiceEntry]
+    down: frozenset[IPAddress] = frozenset()  # endpoints that get nothing, notes or not
+    server_ids: Mapping[str, Mapping[int, IPAddress]] = field(default_factory=dict)  # by pool
+    tuning: Tuning = Tuning()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +256,10 @@ class Port:
     name: str
     ifindex: int
     macs: tuple[bytes, ...]  # destination MACs that mean this node: the port's, its bridge's
+    transmit: bool = False  # answers leave by XDP_TX: every NIC but veth
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Announcement:
     """One prefix as BGP peers are to hear it, with this node as next hop."""
 
@@ -187,7 +297,7 @@ class VerdictCount:
     """One way a packet can leave the pipeline, and how many did."""
 
     name: str
-    action: str  # pass | drop | send
+    action: str  # pass | drop | send | answer
     meaning: str
     count: Count
 

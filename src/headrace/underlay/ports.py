@@ -74,10 +74,13 @@ def _refusal(link: Link, links: Mapping[int, Link]) -> str | None:
 
 
 def _port(link: Link, links: Mapping[int, Link]) -> Port:
-    """The port with the destination MAC addresses that mean this node.
+    """The port with the destination MAC addresses that mean this node, its own first.
 
-    A bridge's port also sees the frames of other hosts; the bridge's own address is ours, too.
+    A bridge's port also sees the frames of other hosts; the bridge's own address is ours, too. So
+    are those of the port's VLANs, whose frames come in by it with their tags.
     """
-    master = links.get(link.master) if link.master is not None else None
-    candidates = [link.mac, master.mac if master is not None and master.kind == "bridge" else None]
-    return Port(link.name, link.index, tuple(dict.fromkeys(mac for mac in candidates if mac)))
+    vlans = [one for one in links.values() if one.kind == "vlan" and one.parent == link.index]
+    above = {one.master for one in (link, *vlans)}
+    bridges = [one for one in links.values() if one.kind == "bridge" and one.index in above]
+    macs = dict.fromkeys(one.mac for one in (link, *bridges, *vlans) if one.mac is not None)
+    return Port(link.name, link.index, tuple(macs), transmit=link.transmits)

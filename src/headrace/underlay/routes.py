@@ -30,15 +30,14 @@ _NO_ROUTE_TYPES: dict[int, str] = {
 class Routes:
     """The answers for one survey. A RouteLookup.
 
-    The routing table's entry is asked for, because only it shows all legs; the choice that the
-    kernel makes from it, only for the source address, and for IPv4 once a next hop: there the
-    source depends on the next hop alone. That halves the time of a thousand routes.
+    The routing table's entry is asked for, because only it shows all legs; then the choice that the
+    kernel makes from it on each device, because only that has the source address and the path MTU
+    learned for this destination. The kernel tells nobody when it learns or forgets one.
     """
 
     def __init__(self, socket: RequestSocket) -> None:
         self._socket = socket
         self._routes: dict[tuple[IPAddress, int | None], Route | NoRoute] = {}
-        self._sources: dict[tuple[int, IPAddress], IPAddress | None] = {}
 
     @property
     def destinations(self) -> frozenset[IPAddress]:
@@ -56,19 +55,12 @@ class Routes:
         entry = self._ask(destination, oif, matched_entry=True)
         if isinstance(entry, NoRoute):
             return entry
-        if entry.source is not None:
-            return Route(entry.legs, entry.source)
-        legs = (replace(leg, source=self._source(destination, leg)) for leg in entry.legs)
-        return Route(tuple(legs))
-
-    def _source(self, destination: IPAddress, leg: Leg) -> IPAddress | None:
-        """The source address that the kernel would choose on a leg."""
-        shared = leg.gateway is not None and destination.version == 4
-        key = (leg.ifindex, leg.gateway if leg.gateway is not None and shared else destination)
-        if key not in self._sources:
-            chosen = self._ask(destination, leg.ifindex, matched_entry=False)
-            self._sources[key] = None if isinstance(chosen, NoRoute) else chosen.source
-        return self._sources[key]
+        chosen = {
+            ifindex: self._ask(destination, ifindex, matched_entry=False)
+            for ifindex in {leg.ifindex for leg in entry.legs}
+        }
+        legs = (_chosen_leg(leg, chosen[leg.ifindex]) for leg in entry.legs)
+        return Route(tuple(legs), entry.source)
 
     def _ask(
         self, destination: IPAddress, oif: int | None, *, matched_entry: bool
@@ -87,3 +79,11 @@ class Routes:
         if answer.type != RouteType.UNICAST or not answer.legs:
             return NoRoute(_NO_ROUTE_TYPES.get(answer.type, f"has a route of type {answer.type}"))
         return answer
+
+
+def _chosen_leg(leg: Leg, chosen: RouteAnswer | NoRoute) -> Leg:
+    """A leg with the source address and the MTU that the kernel would take on it."""
+    if isinstance(chosen, NoRoute):
+        return leg
+    limits = [one.mtu_bytes for one in (leg, *chosen.legs) if one.mtu_bytes is not None]
+    return replace(leg, source=chosen.source, mtu_bytes=min(limits, default=None))

@@ -42,8 +42,14 @@ class Link:
     master: int | None = None  # the bridge, bond or VRF it belongs to
     parent: int | None = None  # the device a VLAN or macvlan is stacked on
     vlan_id: int | None = None
+    vlan_protocol: int | None = None  # the ethertype of a VLAN device's tag
     vlan_filtering: bool = False  # of a bridge
     tunnel: TunnelEnds | None = None
+
+    @property
+    def transmits(self) -> bool:
+        """Whether XDP_TX is the way back out: on physical devices, but not on veth and the like."""
+        return self.kind is None
 
 
 class NeighbourKey(NamedTuple):
@@ -122,8 +128,9 @@ class Leg:
     ifindex: int
     gateway: IPAddress | None = None  # None: the destination is a neighbour
     source: IPAddress | None = None
-    mtu_bytes: int | None = None  # of the route; None: the device's
+    mtu_bytes: int | None = None  # of the route, or learned for the destination; None: neither
     encapsulated: bool = False  # the route adds a header of its own (MPLS, SRv6, ...)
+    weight: int = 1  # share of a multipath route's flows
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,18 +3,13 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from headrace.model import IPAddress, Path, Tunnel, Unresolved
+from headrace.model import IPAddress, OuterSources, Path, Target, Tunnel, Unresolved
 from headrace.model.limits import LIMIT_NEXT_HOPS
 from headrace.underlay.changes import Destinations, Interest
 from headrace.underlay.kernel import Kernel
 from headrace.underlay.memory import KnownMac, remember
-from headrace.underlay.paths import (
-    Outer,
-    find_path,
-    outer_header,
-    wanted_fdb,
-    wanted_neighbours,
-)
+from headrace.underlay.outer import Outer, outer_header
+from headrace.underlay.paths import find_path, wanted_fdb, wanted_neighbours
 from headrace.underlay.snapshot import Link, Neighbour, NeighbourKey, Snapshot
 
 _TOO_MANY = (
@@ -25,11 +20,11 @@ _TOO_MANY = (
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Which endpoints to reach, and what the document says of the way."""
+    """Which endpoints to reach and how, and what the document says of the way."""
 
-    endpoints: tuple[IPAddress, ...]
+    targets: tuple[Target, ...]
     tunnels: Mapping[IPAddress, Tunnel]
-    source: IPAddress | None
+    sources: OuterSources
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +41,7 @@ class Plan:
     """What the routes say: enough to look for the neighbours, and to look for them again."""
 
     links: Mapping[int, Link]
-    outers: Mapping[IPAddress, Outer | Unresolved]
+    outers: Mapping[Target, Outer | Unresolved]
     wanted: tuple[NeighbourKey, ...]
     destinations: Destinations
 
@@ -55,7 +50,7 @@ class Plan:
 class Survey:
     """The answers, and what they were made from."""
 
-    answers: dict[IPAddress, Path | Unresolved]
+    answers: dict[Target, Path | Unresolved]
     asked: tuple[NeighbourKey, ...]  # neighbours that were asked for the first time now
     plan: Plan
     knowledge: Knowledge
@@ -66,10 +61,10 @@ def take_survey(kernel: Kernel, question: Question, before: Knowledge, now: floa
     links = kernel.links()
     routes = kernel.routes()
     headers = {
-        endpoint: outer_header(
-            endpoint, question.tunnels.get(endpoint), question.source, links, routes
+        target: outer_header(
+            target, question.tunnels.get(target.endpoint), question.sources, links, routes
         )
-        for endpoint in question.endpoints
+        for target in question.targets
     }
     outers, wanted = limit_neighbours(headers, links)
     for key in set(before.wanted) - set(wanted):
@@ -87,8 +82,8 @@ def look_for_neighbours(kernel: Kernel, plan: Plan, before: Knowledge, now: floa
     fdb_keys = wanted_fdb(plan.wanted, plan.links, macs)
     snapshot = Snapshot(plan.links, neighbours, kernel.fdb() if fdb_keys else {})
     answers = {
-        endpoint: outer if isinstance(outer, Unresolved) else find_path(outer, snapshot, macs)
-        for endpoint, outer in plan.outers.items()
+        target: outer if isinstance(outer, Unresolved) else find_path(outer, snapshot, macs)
+        for target, outer in plan.outers.items()
     }
     interest = Interest(
         links=plan.links,
@@ -112,21 +107,21 @@ def keep_neighbours(
 
 
 def limit_neighbours(
-    outers: Mapping[IPAddress, Outer | Unresolved], links: Mapping[int, Link]
-) -> tuple[dict[IPAddress, Outer | Unresolved], tuple[NeighbourKey, ...]]:
+    outers: Mapping[Target, Outer | Unresolved], links: Mapping[int, Link]
+) -> tuple[dict[Target, Outer | Unresolved], tuple[NeighbourKey, ...]]:
     """The outer headers and the neighbours they need, LIMIT_NEXT_HOPS at most.
 
-    An endpoint that would need more is unresolved; the earlier ones keep theirs.
+    A target that would need more is unresolved; the earlier ones keep theirs.
     """
-    kept: dict[IPAddress, Outer | Unresolved] = {}
+    kept: dict[Target, Outer | Unresolved] = {}
     wanted: dict[NeighbourKey, None] = {}
-    for endpoint, outer in outers.items():
+    for target, outer in outers.items():
         keys = () if isinstance(outer, Unresolved) else wanted_neighbours(outer, links)
         added = [key for key in keys if key not in wanted]
         if len(wanted) + len(added) > LIMIT_NEXT_HOPS:
-            kept[endpoint] = Unresolved(f"{endpoint} {_TOO_MANY}")
+            kept[target] = Unresolved(f"{target.endpoint} {_TOO_MANY}")
             continue
-        kept[endpoint] = outer
+        kept[target] = outer
         wanted.update(dict.fromkeys(added))
     return kept, tuple(wanted)
 

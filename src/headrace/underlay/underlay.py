@@ -9,7 +9,16 @@ from functools import partial
 
 import structlog
 
-from headrace.model import IPAddress, KernelError, Path, Port, Tunnel, Unresolved
+from headrace.model import (
+    IPAddress,
+    KernelError,
+    OuterSources,
+    Path,
+    Port,
+    Target,
+    Tunnel,
+    Unresolved,
+)
 from headrace.underlay.addresses import read_addresses
 from headrace.underlay.changes import Interest, any_touches
 from headrace.underlay.kernel import Kernel
@@ -65,16 +74,16 @@ class Underlay:
 
     async def resolve(
         self,
-        endpoints: Iterable[IPAddress],
+        targets: Iterable[Target],
         tunnels: Mapping[IPAddress, Tunnel],
-        source: IPAddress | None,
-    ) -> dict[IPAddress, Path | Unresolved]:
-        """How each endpoint is reached now; the kernel is asked to keep the neighbours resolved.
+        sources: OuterSources,
+    ) -> dict[Target, Path | Unresolved]:
+        """How each target is reached now; the kernel is asked to keep the neighbours resolved.
 
-        The endpoints are all that matter from now on: neighbours that only earlier calls needed are
+        The targets are all that matter from now on: neighbours that only earlier calls needed are
         released. A neighbour that is asked for the first time is waited for, ANSWER_WAIT_S at most.
         """
-        question = Question(tuple(endpoints), dict(tunnels), source)
+        question = Question(tuple(targets), dict(tunnels), sources)
         survey = await self._look(partial(take_survey, self._kernel, question))
         if survey.asked:
             await self._await_answers(survey.asked)

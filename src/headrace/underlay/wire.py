@@ -48,6 +48,7 @@ _RTM_F_FIB_MATCH = 0x2000  # answer with the table's entry, not with the choice 
 _RTNH_F_DEAD = 1
 _NTF_EXT_MANAGED = 1
 _RTEXT_FILTER_SKIP_STATS = 8
+_ADDRESS_CACHE_SIZE = 4096  # four for each neighbour that a node keeps
 _LINK_CACHE_SIZE = 1024  # links of a large node; a few more and it is only slower
 
 _LINK_TYPES = frozenset({rtnl.RTM_NEWLINK, rtnl.RTM_DELLINK})
@@ -69,7 +70,7 @@ _HEADER = Struct("=IHHII")  # length, type, flags, sequence, port
 _ATTRIBUTE = Struct("=HH")  # length, type
 _RTMSG = Struct("=BBBBBBBBI")  # family, dst len, src len, tos, table, proto, scope, type, flags
 _NDMSG = Struct("=BxxxiHBB")  # family, ifindex, state, flags, type
-_RTNEXTHOP = Struct("=HBBi")  # length, flags, hops, ifindex
+_RTNEXTHOP = Struct("=HBBi")  # length, flags, weight - 1, ifindex
 _U32 = Struct("=I")
 _IFINFOMSG_INDEX = Struct("=4xi")
 _ATTRIBUTE_TYPE_MASK = 0x3FFF  # above it: "nested" and "network byte order"
@@ -172,8 +173,7 @@ def decode_route(body: bytes) -> RouteAnswer:
     """The route that a message tells."""
     fields = _attributes(body, _RTMSG.size)
     route_type: int = _RTMSG.unpack_from(body)[7]
-    metrics = _attributes(fields.get(_Rta.METRICS, b""), 0)
-    mtu_bytes = _u32(metrics[_RTAX_MTU]) if _RTAX_MTU in metrics else None
+    mtu_bytes = _mtu(fields[_Rta.METRICS]) if _Rta.METRICS in fields else None
     source = _address(fields.get(_Rta.PREFSRC))
     if _Rta.MULTIPATH in fields:
         legs = tuple(_multipath_legs(fields[_Rta.MULTIPATH], source, mtu_bytes))
@@ -309,7 +309,8 @@ def _with_kind_data(link: Link, data: _Attributes | None) -> Link:
     if link.kind == "bridge" and data is not None:
         return replace(link, vlan_filtering=bool(data.get_attr("IFLA_BR_VLAN_FILTERING")))
     if link.kind == "vlan" and data is not None:
-        return replace(link, vlan_id=data.get_attr("IFLA_VLAN_ID"))
+        protocol = data.get_attr("IFLA_VLAN_PROTOCOL")
+        return replace(link, vlan_id=data.get_attr("IFLA_VLAN_ID"), vlan_protocol=protocol)
     prefix = _TUNNEL_PREFIXES.get(link.kind or "")
     if prefix is None or data is None:
         return link
@@ -341,12 +342,12 @@ def _multipath_legs(data: bytes, source: IPAddress | None, mtu_bytes: int | None
     """The legs of a multipath route that are not dead."""
     offset = 0
     while offset + _RTNEXTHOP.size <= len(data):
-        size, flags, _hops, ifindex = _RTNEXTHOP.unpack_from(data, offset)
+        size, flags, hops, ifindex = _RTNEXTHOP.unpack_from(data, offset)
         if size < _RTNEXTHOP.size:
             return
         if not flags & _RTNH_F_DEAD:
             fields = _attributes(data[offset : offset + size], _RTNEXTHOP.size)
-            yield _leg(ifindex, fields, source, mtu_bytes)
+            yield replace(_leg(ifindex, fields, source, mtu_bytes), weight=hops + 1)
         offset += _aligned(size)
 
 
@@ -358,6 +359,12 @@ def _leg(
     if gateway is None and _Rta.VIA in fields:
         gateway = _address(fields[_Rta.VIA][2:])
     return Leg(ifindex, gateway, source, mtu_bytes, encapsulated=_Rta.ENCAP_TYPE in fields)
+
+
+def _mtu(metrics: bytes) -> int | None:
+    """The MTU among a route's metrics."""
+    mtu = _attributes(metrics, 0).get(_RTAX_MTU)
+    return _u32(mtu) if mtu is not None else None
 
 
 def _attributes(data: bytes, offset: int) -> dict[int, bytes]:
@@ -378,8 +385,9 @@ def _attribute(kind: int, value: bytes) -> bytes:
     return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value + padding
 
 
+@lru_cache(maxsize=_ADDRESS_CACHE_SIZE)
 def _address(packed: bytes | None) -> IPAddress | None:
-    """The address of 4 or 16 bytes."""
+    """The address of 4 or 16 bytes. Cached: a thousand routes have few gateways and sources."""
     if packed is None:
         return None
     return IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed)

@@ -6,11 +6,12 @@
 
 #include <bpf/bpf_helpers.h>
 
-/* What becomes of the packet. SEND leaves the XDP code to the next hop: XDP_TX or a redirect. */
+/* What becomes of the packet. SEND leaves to the next hop, ANSWER to where the packet came from. */
 enum action {
 	ACTION_PASS,
 	ACTION_DROP,
 	ACTION_SEND,
+	ACTION_ANSWER,
 };
 
 /* VERDICT_CONTINUE is not in the list: no packet leaves with it. */

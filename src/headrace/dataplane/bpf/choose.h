@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* choose.h - which endpoint a flow of a service belongs to. Touches no packet bytes. */
+/* choose.h - which endpoint a flow of a service belongs to. */
 #pragma once
 
 #include "flow_hash.h"
+#include "flow_table.h"
 #include "maps.h"
 #include "packet.h"
+#include "quic.h"
 
 /* The slot that a hash falls into: multiply and shift instead of a division. */
 static __always_inline __u32 slot_of(__u32 hash, __u32 slot_count)
@@ -12,34 +14,70 @@ static __always_inline __u32 slot_of(__u32 hash, __u32 slot_count)
 	return ((__u64)hash * slot_count) >> 32;
 }
 
-/* Find the endpoint's index. */
-static __always_inline enum verdict choose(struct packet *packet, const struct service *service,
-					   __u32 *endpoint_index)
+/* Whether the client is on the service's list. */
+static __always_inline int is_allowed(const struct packet *packet, __u32 list, const int v6)
 {
-	const struct settings *setting;
+	struct source_key key = { .prefix_length = 32 + 128, .list = bpf_htonl(list) };
+
+	map_address(key.address, &packet->source, v6);
+	return bpf_map_lookup_elem(&sources, &key) != NULL;
+}
+
+static __noinline int is_allowed4(const struct packet *packet, __u32 list)
+{
+	return is_allowed(packet, list, 0);
+}
+
+static __noinline int is_allowed6(const struct packet *packet, __u32 list)
+{
+	return is_allowed(packet, list, 1);
+}
+
+/* Whether a slot's word alone does not say where the flow goes. */
+static __always_inline int needs_recall(const struct packet *packet, const struct service *service,
+					__u32 word)
+{
+	if (service->flow_table == FLOW_TABLE_ALWAYS)
+		return packet->protocol == IPPROTO_UDP || word & SLOT_UNSTABLE;
+	return word & SLOT_UNSTABLE && service->flow_table != FLOW_TABLE_NEVER;
+}
+
+/* Find the endpoint's index and the flow's hash. */
+static __always_inline enum verdict choose(struct xdp_md *xdp, struct packet *packet,
+					   const struct service *service,
+					   const struct settings *settings, const int v6)
+{
 	const struct slot_line *line;
 	const struct pool *pool;
 	struct table table;
 	__u32 pool_index = service->pool;
-	__u32 zero = 0;
 	__u32 line_index;
 	__u32 slot;
-	__u64 word;
+	__u64 both;
+	__u32 word;
 
-	setting = bpf_map_lookup_elem(&settings, &zero);
 	pool = bpf_map_lookup_elem(&pools, &pool_index);
-	if (!setting || !pool)
+	if (!pool)
 		return VERDICT_DROP_INTERNAL;
 	/* One load: the place and the size of a table flip together. */
-	word = *(const volatile __u64 *)&pool->table;
-	__builtin_memcpy(&table, &word, sizeof(table));
+	both = *(const volatile __u64 *)&pool->table;
+	__builtin_memcpy(&table, &both, sizeof(table));
 
-	packet->hash = flow_hash(packet, setting);
+	packet->hash = flow_hash(packet, service->affinity, settings, v6);
+	if (service->flags & SERVICE_QUIC && choose_by_id(xdp, packet, pool_index))
+		return VERDICT_CONTINUE;
 	slot = slot_of(packet->hash, table.slot_count);
 	line_index = table.first_line + slot / SLOTS_PER_LINE;
 	line = bpf_map_lookup_elem(&slot_lines, &line_index);
 	if (!line)
 		return VERDICT_DROP_INTERNAL;
-	*endpoint_index = line->slots[slot % SLOTS_PER_LINE] & SLOT_OWNER_MASK;
+	word = line->slots[slot % SLOTS_PER_LINE];
+	packet->endpoint = word & SLOT_OWNER_MASK;
+	if (needs_recall(packet, service, word)) {
+		int always = service->flow_table == FLOW_TABLE_ALWAYS;
+
+		packet->endpoint = v6 ? recall6(xdp, packet, word, line_index, always)
+				      : recall4(xdp, packet, word, line_index, always);
+	}
 	return VERDICT_CONTINUE;
 }

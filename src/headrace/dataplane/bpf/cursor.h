@@ -31,3 +31,19 @@ static __always_inline void *cursor_take(struct cursor *cursor, __u64 size)
 	cursor->position = taken + size;
 	return taken;
 }
+
+/* Make the compiler forget what it knows of a number, so that it keeps the checks of its bounds that
+ * the verifier wants to see.
+ */
+#define FORGET(number) asm volatile("" : "+r"(number))
+
+/* The largest offset of a header: beyond it the verifier would lose count. */
+#define OFFSET_MASK 0x3fff
+
+/* `size` bytes at an offset from the frame's start, or NULL when the packet is too short. */
+static __always_inline void *bytes_at(const struct xdp_md *xdp, __u32 offset, __u64 size)
+{
+	void *at = (void *)(long)xdp->data + (offset & OFFSET_MASK);
+
+	return offset > OFFSET_MASK || at + size > (void *)(long)xdp->data_end ? NULL : at;
+}

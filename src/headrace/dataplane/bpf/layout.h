@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* layout.h - the bytes of every map, shared with the control plane (dataplane/layout.py).
  *
- * Addresses are 16 bytes in network order, IPv4 as ::ffff:a.b.c.d. Padding is a named field and
- * always zero. A test compares each struct with Python's through BTF.
+ * Addresses are 16 bytes in network order, IPv4 as ::ffff:a.b.c.d, but for the keys of services4.
+ * Padding is a named field and always zero. A test compares each struct with Python's through BTF.
+ * A struct in a shared array takes a multiple of 8 bytes, the kernel's stride.
  *
  * What a packet may be reading is never half changed: an entry in use is replaced as a whole (a
  * hash map does that) or differs in one aligned word (the fields marked "flips").
@@ -15,17 +16,57 @@
 
 #define SLOTS_PER_LINE 16
 
-/* Port 0 is any port; port 0 with protocol 0 says that the address is a VIP at all. */
-struct service_key {
+/* A service: VIP, protocol and port; port 0 is any port. Protocol 0 marks what is no service:
+ * with port 0 that the address, or the prefix, is a VIP at all; with another port, read as a
+ * protocol's number, the service of that protocol's packets where ports do not matter.
+ */
+struct service_key4 {
 	__be32 vip;
 	__be16 port;
 	__u8 protocol;
-	__u8 zero;
+	__u8 prefix_length; /* 32 for an address */
 };
+
+struct service_key6 {
+	__u8 vip[16];
+	__be16 port;
+	__u8 protocol;
+	__u8 prefix_length; /* 128 for an address */
+};
+
+#define AFFINITY_FLOW 0
+#define AFFINITY_SOURCE_IP 1
+#define AFFINITY_DESTINATION_PORT 2
+
+#define FLOW_TABLE_UNSTABLE 0
+#define FLOW_TABLE_ALWAYS 1
+#define FLOW_TABLE_NEVER 2
+
+#define SERVICE_QUIC 1
+#define SERVICE_SOURCES 2 /* only clients in the list `sources` */
+#define SERVICE_PASS 4 /* of a VIP's mark: what nobody serves is left to the kernel */
 
 struct service {
 	__u32 pool;    /* index into pools */
 	__u32 counter; /* index into service_counts */
+	__u32 sources; /* number of the list in `sources` */
+	__u8 affinity;
+	__u8 flow_table;
+	__u8 flags;
+	__u8 zero;
+};
+
+/* A VIP prefix, longest match. The family's own bits lead, IPv4 as ::ffff:a.b.c.d. */
+struct prefix_key {
+	__u32 prefix_length; /* IPv4: 96 more than its own */
+	__u8 address[16];
+};
+
+/* An allowed source: 32 bits of list in network order, then the prefix. */
+struct source_key {
+	__u32 prefix_length; /* 32 more than the prefix's in 128 bits */
+	__be32 list;
+	__u8 address[16];
 };
 
 /* Where a pool's lookup table lies in slot_lines. */
@@ -41,55 +82,157 @@ struct pool {
 /* What only the control plane reads of a pool. */
 struct pool_info {
 	__u8 name[LIMIT_NAME_BYTES + 1]; /* UTF-8, zero-terminated; empty: no pool */
-	__u64 stamp;   /* what the table was built from */
+	__u64 stamp; /* what the table was built from */
 };
 
-/* 16 slots, one cache line. A slot is 14 bits of owner, 14 bits of anchor, flags; the anchor and
- * the flags are zero until a slot can be unstable.
- */
+/* A slot is 14 bits of owner, 14 bits of anchor, flags; without flags nothing but an owner. */
 #define SLOT_OWNER_MASK 0x3fff
+#define SLOT_ANCHOR_SHIFT 14
+#define SLOT_UNSTABLE (1u << 28)   /* the owner has changed lately */
+#define SLOT_HAS_ANCHOR (1u << 29) /* and flows may live where it was before */
+
+/* 16 slots, one cache line. */
 struct slot_line {
 	__u32 slots[SLOTS_PER_LINE];
 };
 
-/* How an endpoint is reached. Never changes while a slot names it, but for its next hop. */
+/* Of a line with unstable slots; seconds of CLOCK_MONOTONIC. All of a line settles at once. */
+struct line_age {
+	__u32 unstable_since_s; /* older notes of its flows are void */
+	__u32 changed_s; /* when a slot got another owner last */
+	__u32 departed_s; /* when a packet went elsewhere than to its owner last */
+	__u32 zero;
+};
+
+enum encapsulation {
+	ENCAPSULATION_L2,
+	ENCAPSULATION_IPIP4, /* by the outer family */
+	ENCAPSULATION_IPIP6,
+	ENCAPSULATION_GUE4,
+	ENCAPSULATION_GUE6,
+};
+
+#define ENDPOINT_SOURCE_HASHED 1 /* the low 16 bits of the outer source carry the flow's hash */
+#define ENDPOINT_DSCP_FIXED 1
+
+/* How an endpoint is reached. Never changes while a slot names it, but for what flips. */
 struct endpoint {
 	__u32 next_hop; /* index into next_hops; 0: no path. flips */
 	__u32 outer_sum; /* of the outer IPv4 header without its length, TOS and checksum */
 	__u8 outer_source[16];
 	__u8 outer_destination[16];
 	__u8 identity[16]; /* the endpoint's own address; all zero: the entry is free */
-	__u64 zero;
+	__u8 encapsulation;
+	__u8 flags;
+	__u8 dscp; /* DSCP << 2 | ENDPOINT_DSCP_FIXED; 0: the inner packet's */
+	__u8 down; /* flips */
+	__u32 generation; /* another each time the index is given to another endpoint */
 };
 
-/* The router must not send back what we hairpin; XDP_TX is the cheaper way where it works. */
-#define NEXT_HOP_TRANSMIT 1
+#define NEXT_HOP_TRANSMIT 1 /* XDP_TX is the cheaper way back where it works: not on veth */
 
 struct next_hop {
-	__u8 destination_mac[6]; /* flips, with the next two bytes */
+	__u8 destination_mac[6];
 	__u8 source_mac[6];
 	__u32 ifindex; /* 0: the entry is free */
-	__u16 mtu;    /* of the route, so the outer packet's limit */
+	__u16 mtu;     /* of the route, so the outer packet's limit */
 	__u16 flags;
-	__u32 zero;
+	__u16 tag; /* VLAN id to push; 0: none */
+	__u16 zero;
 };
+
+#define PORT_TRANSMIT 1
 
 /* An attached interface, at index (ifindex % LIMIT_PORTS). */
 struct port {
 	__u32 ifindex; /* 0: none */
 	__u8 macs[2][6]; /* that mean this node: the port's own, its bridge's */
+	__u32 flags;
+	__u32 zero;
+};
+
+/* What was seen of one flow. */
+struct flow_key {
+	__u8 source[16];
+	__u8 destination[16];
+	__be16 source_port;
+	__be16 destination_port;
+	__u8 protocol;
+	__u8 zero[3];
+};
+
+struct note {
+	__u32 endpoint; /* index into endpoints, */
+	__u32 generation; /* valid while the endpoint there has this one */
+	__u32 seen_s;
+	__u32 zero;
+};
+
+/* A packet in fragments, and the ports that only its first one has. */
+struct fragment_key {
+	__u8 source[16];
+	__u8 destination[16];
+	__u32 id; /* as it lies in the packet; IPv4: zero above 16 bits */
+	__u8 protocol;
+	__u8 zero[3];
+};
+
+struct fragment {
+	__be16 source_port;
+	__be16 destination_port;
+	__u32 seen_s;
+};
+
+/* A QUIC server id of a pool names an endpoint's index. */
+struct server_id_key {
+	__u32 pool;
+	__u32 id;
 };
 
 struct settings {
 	__u64 hash_keys[6]; /* hash specification v1 */
+	__u32 answers_per_s;
+	__u32 udp_idle_s;
+	__u32 sample_one_in; /* packets into the ring of samples; 0: none */
+	__be16 gue_port;
+	__u8 has_prefixes4;
+	__u8 has_prefixes6;
 };
 
-_Static_assert(sizeof(struct service_key) == 8, "no hidden padding");
-_Static_assert(sizeof(struct service) == 8, "one word, replaced whole");
+/* Answers given in the second under way, by all CPUs. */
+struct answers {
+	__u32 second;
+	__u32 count;
+};
+
+/* Bit hash(address) is set for each VIP, so that nobody else's packet costs a look-up. */
+#define VIP_FILTER_WORDS 1024
+#define VIP_FILTER_MULTIPLIER 0x9E3779B97F4A7C15ULL
+struct vip_filter {
+	__u64 words[VIP_FILTER_WORDS];
+};
+
+#define SAMPLE_BYTES 256
+struct sample {
+	__u64 time_ns; /* of CLOCK_BOOTTIME */
+	__u32 ifindex; /* it came in by */
+	__u32 length; /* of the frame as it leaves */
+	__u32 verdict;
+	__u32 endpoint; /* index into endpoints; NO_ENDPOINT: none */
+	__u8 bytes[SAMPLE_BYTES]; /* as it leaves, the first of them */
+};
+#define NO_ENDPOINT 0xffffffff
+
+_Static_assert(sizeof(struct service_key4) == 8, "no hidden padding");
+_Static_assert(sizeof(struct service_key6) == 20, "no hidden padding");
+_Static_assert(sizeof(struct service) == 16, "no hidden padding");
 _Static_assert(sizeof(struct table) == 8, "flips as one word");
 _Static_assert(sizeof(struct pool_info) == 72, "no hidden padding");
 _Static_assert(sizeof(struct slot_line) == 64, "one cache line");
+_Static_assert(sizeof(struct line_age) == 16, "no hidden padding");
 _Static_assert(sizeof(struct endpoint) == 64, "one cache line");
 _Static_assert(sizeof(struct next_hop) == 24, "no hidden padding");
-_Static_assert(sizeof(struct port) == 16, "no hidden padding");
-_Static_assert(sizeof(struct settings) == 48, "no hidden padding");
+_Static_assert(sizeof(struct port) == 24, "no hidden padding");
+_Static_assert(sizeof(struct flow_key) == 40, "no hidden padding");
+_Static_assert(sizeof(struct fragment_key) == 40, "no hidden padding");
+_Static_assert(sizeof(struct settings) == 64, "one cache line");

@@ -2,8 +2,13 @@
 /* lookup.h - which service a packet is for. */
 #pragma once
 
+#include "fragment.h"
 #include "maps.h"
 #include "packet.h"
+#include "parse.h"
+#include "v4_mapped.h"
+
+#define PREFIX_LENGTH(v6) ((v6) ? 128 : 32)
 
 static __always_inline int same_mac(const __u8 *one, const __u8 *other)
 {
@@ -26,34 +31,169 @@ static __always_inline int is_for_us(struct xdp_md *xdp)
 	return same_mac(mac, port->macs[0]) || same_mac(mac, port->macs[1]);
 }
 
-static __always_inline int is_vip(__be32 address)
+/* Whether the destination can be a VIP; most of what is not ours ends here, without a look-up. */
+static __always_inline int may_be_vip(const struct packet *packet, const struct settings *settings,
+				      const int v6)
 {
-	struct service_key key = { .vip = address };
+	const struct vip_filter *filter;
+	__u32 zero = 0;
+	__u64 number;
+	__u32 bit;
 
-	return bpf_map_lookup_elem(&services, &key) != NULL;
+	if (v6)
+		number = packet->destination.halves[0] ^ (packet->destination.halves[1] << 32 |
+							  packet->destination.halves[1] >> 32);
+	else
+		number = packet->destination.words[0];
+	bit = (number * VIP_FILTER_MULTIPLIER) >> 48;
+	filter = bpf_map_lookup_elem(&vip_filter, &zero);
+	if (!filter)
+		return 0;
+	return (filter->words[bit >> 6] >> (bit & 63) & 1) ||
+	       (v6 ? settings->has_prefixes6 : settings->has_prefixes4);
+}
+
+/* The entry of a protocol and port under packet->vip. */
+static __always_inline struct service *find_entry(const struct packet *packet, __u8 protocol,
+						  __be16 port, const int v6)
+{
+	if (v6) {
+		struct service_key6 key = {
+			.port = port,
+			.protocol = protocol,
+			.prefix_length = packet->prefix_length,
+		};
+
+		__builtin_memcpy(key.vip, &packet->vip, sizeof(key.vip));
+		return bpf_map_lookup_elem(&services6, &key);
+	} else {
+		struct service_key4 key = {
+			.vip = packet->vip.words[0],
+			.port = port,
+			.protocol = protocol,
+			.prefix_length = packet->prefix_length,
+		};
+
+		return bpf_map_lookup_elem(&services4, &key);
+	}
+}
+
+static __always_inline struct service *find_mark(const struct packet *packet, const int v6)
+{
+	return find_entry(packet, 0, 0, v6);
+}
+
+/* The service of all packets of the protocol, where ports do not matter. */
+static __always_inline struct service *find_portless(const struct packet *packet, const int v6)
+{
+	return find_entry(packet, 0, bpf_htons(packet->protocol), v6);
+}
+
+/* Zero the bits of an address that a prefix of `length` bits leaves open. */
+static __always_inline void mask_address(union address *address, __u32 length, const int v6)
+{
+#pragma unroll
+	for (__u32 i = 0; i < 4; i++) {
+		__u32 kept = length > 32 * i ? length - 32 * i : 0;
+
+		if (i && !v6)
+			break;
+		if (!kept)
+			address->words[i] = 0;
+		else if (kept < 32)
+			address->words[i] &= bpf_htonl(~(0xffffffffu >> kept));
+	}
+}
+
+/* Make packet->vip the longest prefix that holds the destination; 0 when there is none. */
+static __always_inline int match_prefix(struct packet *packet, const int v6)
+{
+	struct prefix_key key = { .prefix_length = 128 };
+	const __u32 *length;
+
+	map_address(key.address, &packet->destination, v6);
+	length = bpf_map_lookup_elem(&vip_prefixes, &key);
+	if (!length)
+		return 0;
+	packet->prefix_length = *length;
+	packet->vip = packet->destination;
+	mask_address(&packet->vip, *length, v6);
+	return 1;
+}
+
+static __noinline int match_prefix4(struct packet *packet)
+{
+	return match_prefix(packet, 0);
+}
+
+static __noinline int match_prefix6(struct packet *packet)
+{
+	return match_prefix(packet, 1);
+}
+
+/* The VIP's mark: of the address, else of the longest prefix. Sets packet->vip to match. */
+static __always_inline struct service *find_vip(struct packet *packet,
+						const struct settings *settings, const int v6)
+{
+	struct service *mark = find_mark(packet, v6);
+
+	if (mark || !(v6 ? settings->has_prefixes6 : settings->has_prefixes4) ||
+	    !(v6 ? match_prefix6(packet) : match_prefix4(packet)))
+		return mark;
+	return find_mark(packet, v6);
+}
+
+/* The service of a fragment, and its ports if they matter. */
+static __always_inline enum verdict lookup_fragment(struct packet *packet, struct service **service,
+						    const int v6)
+{
+	if (!has_ports(packet->protocol))
+		return VERDICT_CONTINUE;
+	*service = find_portless(packet, v6);
+	if (*service) {
+		packet->source_port = 0;
+		packet->destination_port = 0;
+		return VERDICT_CONTINUE;
+	}
+	return v6 ? match_fragment6(packet) : match_fragment4(packet);
 }
 
 /* Find the service, for which `service` is NULL before: the exact port first, then any port. */
-static __always_inline enum verdict lookup(struct xdp_md *xdp, const struct packet *packet,
-					   struct service **service)
+static __always_inline enum verdict lookup(struct xdp_md *xdp, struct packet *packet,
+					   const struct settings *settings,
+					   struct service **service, const int v6)
 {
-	struct service_key key = {
-		.vip = packet->destination,
-		.port = packet->destination_port,
-		.protocol = packet->protocol,
-	};
+	struct service *mark = NULL;
+	enum verdict verdict;
 
-	if (packet->flaw == VERDICT_CONTINUE)
-		*service = bpf_map_lookup_elem(&services, &key);
-	if (!*service && !is_vip(packet->destination))
+	packet->vip = packet->destination;
+	packet->prefix_length = PREFIX_LENGTH(v6);
+	if (packet->flaw == VERDICT_CONTINUE && packet->kind == KIND_ORDINARY &&
+	    has_ports(packet->protocol))
+		*service = find_entry(packet, packet->protocol, packet->destination_port, v6);
+	if (*service)
+		return is_for_us(xdp) ? VERDICT_CONTINUE : VERDICT_PASS_OTHER_HOST;
+
+	mark = find_vip(packet, settings, v6);
+	if (!mark)
 		return VERDICT_PASS_NOT_VIP;
 	if (!is_for_us(xdp))
 		return VERDICT_PASS_OTHER_HOST;
-	if (*service)
-		return VERDICT_CONTINUE;
 	if (packet->flaw != VERDICT_CONTINUE)
 		return packet->flaw;
-	key.port = 0;
-	*service = bpf_map_lookup_elem(&services, &key);
-	return *service ? VERDICT_CONTINUE : VERDICT_DROP_UNSERVED;
+	if (packet->kind == KIND_ECHO)
+		return VERDICT_ANSWERED_ECHO;
+	if (packet->kind == KIND_FIRST_FRAGMENT || packet->kind == KIND_LATER_FRAGMENT) {
+		verdict = lookup_fragment(packet, service, v6);
+		if (verdict != VERDICT_CONTINUE || *service)
+			return verdict;
+	}
+	if (has_ports(packet->protocol)) {
+		*service = find_entry(packet, packet->protocol, packet->destination_port, v6);
+		if (!*service)
+			*service = find_entry(packet, packet->protocol, 0, v6);
+	}
+	if (*service)
+		return VERDICT_CONTINUE;
+	return mark->flags & SERVICE_PASS ? VERDICT_PASS_UNSERVED : VERDICT_DROP_UNSERVED;
 }

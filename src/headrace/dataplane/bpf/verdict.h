@@ -10,17 +10,24 @@
 /* clang-format off */
 /*      name               action  meaning                                                       */
 #define VERDICTS(X)                                                                               \
-	X(SENT,            SEND,   "encapsulated and sent to an endpoint")                        \
-	X(PASS_NOT_IPV4,   PASS,   "not an IPv4 packet, so none of ours")                         \
-	X(PASS_NOT_VIP,    PASS,   "its destination is no VIP of this node")                      \
-	X(PASS_OTHER_HOST, PASS,   "a frame for another host, seen on a port of a bridge")        \
-	X(DROP_UNSERVED,   DROP,   "a VIP, but no service has this protocol and port")            \
-	X(DROP_MALFORMED,  DROP,   "a VIP packet whose headers contradict its length")            \
-	X(DROP_FRAGMENT,   DROP,   "a fragment of a VIP packet: its ports are not known")         \
-	X(DROP_TOO_BIG,    DROP,   "too big for the path to its endpoint once encapsulated")      \
-	X(DROP_NO_PATH,    DROP,   "its endpoint has no path at the moment")                      \
-	X(DROP_NO_ROOM,    DROP,   "the driver left no room in front for the outer header")       \
-	X(DROP_INTERNAL,   DROP,   "the tables contradict each other: please report it")
+	X(SENT,             SEND,   "encapsulated and sent to an endpoint")                       \
+	X(PASS_NOT_IP,      PASS,   "neither IPv4 nor IPv6, so none of ours")                     \
+	X(PASS_NOT_VIP,     PASS,   "its destination is no VIP of this node")                     \
+	X(PASS_OTHER_HOST,  PASS,   "a frame for another host, seen on a port of a bridge")       \
+	X(DROP_UNSERVED,    DROP,   "a VIP, but no service has this protocol and port")           \
+	X(DROP_MALFORMED,   DROP,   "a VIP packet whose headers contradict its length")           \
+	X(DROP_FRAGMENT,    DROP,   "a fragment of a VIP packet whose first one was not seen")    \
+	X(DROP_TOO_BIG,     DROP,   "too big for its path, and of a kind that gets no answer")    \
+	X(DROP_NO_PATH,     DROP,   "its endpoint has no path at the moment")                     \
+	X(DROP_NO_ROOM,     DROP,   "the driver left no room in front for the outer header")      \
+	X(DROP_INTERNAL,    DROP,   "the tables contradict each other: please report it")         \
+	X(ANSWERED_ECHO,    ANSWER, "a ping of a VIP, answered")                                  \
+	X(ANSWERED_TOO_BIG, ANSWER, "too big for its path: the client was told the right size")   \
+	X(PASS_UNSERVED,    PASS,   "no service has it, and its VIP leaves that to the kernel")   \
+	X(DROP_HEADERS,     DROP,   "more IPv6 extension headers than are walked")                \
+	X(DROP_QUOTE,       DROP,   "an ICMP error that does not quote a flow of its VIP")        \
+	X(DROP_SOURCE,      DROP,   "the service does not allow this client")                     \
+	X(DROP_ANSWERS,     DROP,   "it asks for an answer beyond the node's limit a second")
 /* clang-format on */
 
 #include "action.h"

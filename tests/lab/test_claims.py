@@ -4,12 +4,12 @@ from io import StringIO
 
 from rich.console import Console
 
-from headrace.lab.demo_view import DemoView
+from headrace.lab.claims import ClaimView
 
 
-def make_view() -> tuple[DemoView, StringIO]:
+def make_view() -> tuple[ClaimView, StringIO]:
     out = StringIO()
-    return DemoView(Console(file=out, width=80)), out
+    return ClaimView(Console(file=out, width=80)), out
 
 
 def test_without_any_claim_nothing_has_been_shown() -> None:

@@ -1,4 +1,4 @@
-"""How the demo looks: each step as it happens, each claim and what was seen, then a table."""
+"""How demo and checks look: each step as it happens, each claim and what was seen, then a table."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from rich.table import Table
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Something that the demo says is so, and whether it was."""
+    """Something that is said to be so, and whether it was."""
 
     step: str
     text: str
@@ -18,26 +18,28 @@ class Claim:
     seen: str
 
 
-class DemoView:
+class ClaimView:
     """Writes to one console, which may be a terminal or a pipe, and keeps the claims."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._claims: list[Claim] = []
         self._step = ""
+        self._subject = ""
 
     @property
     def all_held(self) -> bool:
         """Whether every claim so far was so, and there was one."""
         return bool(self._claims) and all(claim.held for claim in self._claims)
 
-    def title(self, text: str) -> None:
-        """Say what is being shown."""
+    def title(self, text: str, *, subject: str = "") -> None:
+        """Say what is being shown; a subject is told before each step, where there are several."""
+        self._subject = subject
         self._line(f"[bold]{escape(text)}[/bold]")
 
     def step(self, number: int, text: str) -> None:
         """Begin a step."""
-        self._step = str(number)
+        self._step = f"{self._subject} {number}".strip()
         self._line(f"\n[bold cyan]{number}[/bold cyan]  [bold]{escape(text)}[/bold]")
 
     def note(self, text: str) -> None:
@@ -60,7 +62,7 @@ class DemoView:
         self._line(f"   {_mark(held=held)} {escape(text)}: {escape(seen)}")
 
     def failure(self, text: str) -> None:
-        """Show why the demo could not go on; that alone fails it."""
+        """Show why it could not go on; that alone fails it."""
         self.check("the step ran to its end", held=False, seen=text)
 
     def summary(self, *, took_s: float) -> None:

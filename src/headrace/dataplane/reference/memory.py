@@ -1,0 +1,58 @@
+"""What packets leave behind for those after them."""
+
+from dataclasses import dataclass, field
+
+from headrace.model import Flow, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Where a flow is."""
+
+    endpoint: int  # index
+    generation: int  # the note counts while the endpoint there has this one
+    seen_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class FragmentKey:
+    """What the fragments of one packet have in common; addresses are numbers."""
+
+    version: int
+    source: int
+    destination: int
+    identification: int
+    protocol: Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The ports that only the first fragment has."""
+
+    source_port: int
+    destination_port: int
+    seen_s: int
+
+
+@dataclass(slots=True)
+class Memory:
+    """Notes, fragments, departures and the answers of this second.
+
+    It has no limits: where a full map of the kernel forgets the oldest, this still knows.
+    """
+
+    notes: dict[Flow, Note] = field(default_factory=dict)
+    fragments: dict[FragmentKey, Ports] = field(default_factory=dict)
+    departures: dict[tuple[str, int], int] = field(default_factory=dict)
+    """Pool and line of its table -> when a packet went elsewhere than to its slot's owner last."""
+    answers_second: int = 0
+    answers_count: int = 0
+
+    def may_answer(self, answers_per_s: int, now_s: int) -> bool:
+        """Whether one more answer fits into this second; it counts as given then."""
+        if self.answers_second != now_s:
+            self.answers_second, self.answers_count = now_s, 0
+        if self.answers_count >= answers_per_s:
+            return False
+        self.answers_count += 1
+        return True

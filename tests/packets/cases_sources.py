@@ -1,0 +1,115 @@
+"""Services that only some clients may use."""
+
+from headrace.model import Protocol
+
+from . import services, world
+from .case import Case, dropped, sent
+from .cases_fragments import fragment
+from .packets import flow, frame, ip, tcp, transport
+from .world import FAMILIES
+
+INSIDE = {
+    4: {
+        "the first of a /24": "198.51.100.0",
+        "the last of a /24": "198.51.100.255",
+        "the first of a /10": "100.64.0.0",
+        "the last of a /10": "100.127.255.255",
+        "a single address": "9.9.9.9",
+    },
+    6: {
+        "the first of a /48": "2001:db8:c::",
+        "the last of a /48": "2001:db8:c:ffff:ffff:ffff:ffff:ffff",
+        "a single address": "2001:db8:d::1",
+    },
+}
+OUTSIDE = {
+    4: {
+        "right before a /24": "198.51.99.255",
+        "right behind a /24": "198.51.101.0",
+        "right before a /10": "100.63.255.255",
+        "right behind a /10": "100.128.0.0",
+        "beside a single address": "9.9.9.8",
+        "far off": "8.8.8.8",
+        "zero": "0.0.0.0",
+    },
+    6: {
+        "right before a /48": "2001:db8:b:ffff:ffff:ffff:ffff:ffff",
+        "right behind a /48": "2001:db8:d::",
+        "beside a single address": "2001:db8:d::2",
+        "an allowed IPv4 client, mapped": "::ffff:198.51.100.7",
+        "zero": "::",
+    },
+}
+
+
+def clients() -> list[Case]:
+    cases: list[Case] = []
+    for family in FAMILIES:
+        vip = services.SOURCES[family]
+        for what, client in INSIDE[family].items():
+            cases.extend(
+                sent(
+                    f"IPv{family}: {what} that is allowed may use {protocol.upper()}",
+                    frame(ip(vip, client) / transport(protocol)),
+                    world.WEB,
+                )
+                for protocol in Protocol
+            )
+        for what, client in OUTSIDE[family].items():
+            cases += [
+                dropped(
+                    f"IPv{family}: a client {what} is not allowed",
+                    frame(ip(vip, client) / tcp()),
+                    "drop_source",
+                ),
+                sent(
+                    f"IPv{family}: a client {what} may use what allows everybody",
+                    frame(ip(vip, client) / tcp(81)),
+                    world.WEB,
+                ),
+                sent(
+                    f"IPv{family}: a client {what} may use what has no list",
+                    frame(ip(vip, client) / tcp(82)),
+                    world.WEB,
+                ),
+            ]
+    return cases
+
+
+def order() -> list[Case]:
+    """What counts before the list does, and what it counts for."""
+    cases: list[Case] = []
+    for family in FAMILIES:
+        vip, refused = services.SOURCES[family], OUTSIDE[family]["zero"]
+        first = fragment(vip, 6, transport(Protocol.TCP), more=True, ident=9, client=refused)
+        later = fragment(vip, 6, b"x" * 8, offset=9, ident=9, client=refused)
+        cases += [
+            dropped(
+                f"IPv{family}: a SYN of who is not allowed goes nowhere",
+                frame(ip(vip, refused) / tcp(flags="S")),
+                "drop_source",
+            ),
+            dropped(
+                f"IPv{family}: a port that nobody serves counts before who asks",
+                frame(ip(vip, refused) / tcp(83)),
+                "drop_unserved",
+            ),
+            dropped(f"IPv{family}: the first fragment of who is not allowed", first, "drop_source"),
+            dropped(
+                f"IPv{family}: a later fragment of who is not allowed",
+                later,
+                "drop_source",
+                before=(first,),
+            ),
+            sent(
+                f"IPv{family}: a later fragment of who is allowed",
+                fragment(vip, 6, b"x" * 8, offset=9, ident=10),
+                world.WEB,
+                flow=flow(vip),
+                before=(fragment(vip, 6, transport(Protocol.TCP), more=True, ident=10),),
+            ),
+        ]
+    return cases
+
+
+CASES = [*clients(), *order()]
