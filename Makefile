@@ -44,8 +44,13 @@ fuzz: build ## Random packets, kernel against reference; PACKETS=10000000
 	@$(BIN)/python -m tests.fuzz $(or $(PACKETS),1000000)
 
 .PHONY: prove
-prove: build ## The lookup table's promises at full length: a figure beside each bound
+prove: build ## The promises of tables and maps at full length: a figure beside each bound
 	@$(BIN)/python -m tests.maglev.prove
+	@$(BIN)/python -m tests.dataplane.prove
+
+.PHONY: prove-kernels
+prove-kernels: build ## The programs by two compilers on this kernel and Debian's: every packet case
+	@$(BIN)/python -m tests.kernels
 
 .PHONY: peer-vectors
 peer-vectors: build ## Packet cases of the trade through the product; VECTORS=folder

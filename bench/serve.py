@@ -1,4 +1,4 @@
-"""Pin the data plane for a harness of one's own: serve.py FOLDER [WORLD], WORLD as below.
+"""Pin the data plane for a harness of one's own: serve.py FOLDER [WORLD [IFINDEX]].
 
 Attaches to nothing. `umount FOLDER` removes it all.
 """
@@ -17,12 +17,12 @@ WORLDS = {
 }
 
 
-def main(directory: Path, world: str = "v4") -> None:
-    """Write the services and leave them to the pins."""
+def main(directory: Path, world: str = "v4", ifindex: str = str(worlds.LOOPBACK)) -> None:
+    """Write the services, for packets of an interface, and leave them to the pins."""
     plane = Dataplane(directory)
-    WORLDS[world](plane)
+    WORLDS[world](plane, int(ifindex))
     plane.close()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *sys.argv[2:3])
+    main(Path(sys.argv[1]), *sys.argv[2:4])

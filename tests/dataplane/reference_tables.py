@@ -12,7 +12,7 @@ from scapy.packet import Packet
 
 from headrace.dataplane.layout import SLOT_ANCHOR_SHIFT, SLOT_HAS_ANCHOR, SLOT_UNSTABLE
 from headrace.dataplane.reference import Memory, Outcome, process
-from headrace.dataplane.tables import EndpointRow, LineAge, PoolTable, ServiceRow, Tables
+from headrace.dataplane.tables import BlockAge, EndpointRow, PoolTable, ServiceRow, Tables
 from headrace.maglev import FlowHash
 from headrace.model import (
     Affinity,
@@ -62,14 +62,14 @@ ENDPOINTS = {number: endpoint(number) for number in (1, 2, 3)}
 def service(
     key: str = f"{VIP4}:80/tcp",
     words: Sequence[int] = (1,),
-    age: LineAge | None = None,
+    age: BlockAge | None = None,
     **entry: Any,
 ) -> Service:
     """A service and its pool, whose table is these words; the pool's name is the key's, if none."""
     pool = str(entry.pop("pool", key))
     row = ServiceRow(
         replace(ServiceEntry(pool), **entry),
-        PoolTable(pool, words, [age or LineAge()] * (len(words) // 16 + 1)),
+        PoolTable(pool, words, [age or BlockAge()] * (len(words) // 64 + 1)),
     )
     return ServiceKey.of_text(key), row
 

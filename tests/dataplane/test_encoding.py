@@ -1,9 +1,9 @@
 """Values survive the way to a map entry and back."""
 
-from ipaddress import IPv4Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from headrace.dataplane import encoding, layout
@@ -66,7 +66,17 @@ def test_mark_and_portless_entry_are_no_service(key: ServiceKey) -> None:
     assert encoding.vip_of(mark) == encoding.vip_of(portless) == key.vip
 
 
-@given(networks(), st.integers(0, 2**32 - 1))
+PREFIXES = st.builds(
+    lambda address, length: ip_network((address, min(length, address.max_prefixlen)), strict=False),
+    st.ip_addresses() | st.integers(0, 2**48 - 1).map(IPv6Address),
+    st.integers(0, 128),
+)
+
+
+@given(PREFIXES, st.integers(0, 2**31 - 1))
+@example(ip_network("0.0.0.0/0"), 0)
+@example(ip_network("::ffff:0.0.0.0/96"), 0)
+@example(ip_network("::/0"), 0)
 def test_prefixes_come_back(prefix: IPNetwork, number: int) -> None:
     key = encoding.source_key(number, prefix)
 
@@ -96,9 +106,9 @@ def test_path_comes_back(reach: Reach, hop: NextHop, mtu_bytes: int) -> None:
 @pytest.mark.parametrize(
     ("address", "bit"),
     [
-        pytest.param("0.0.0.1", 0x01000000 * layout.VIP_FILTER_MULTIPLIER, id="IPv4"),
-        pytest.param("::1", (1 << 24) * layout.VIP_FILTER_MULTIPLIER, id="IPv6, last half turned"),
-        pytest.param("100::", layout.VIP_FILTER_MULTIPLIER, id="IPv6, first half"),
+        pytest.param("0.0.0.1", 0x01000000 * layout.LOOKUP_MULTIPLIER, id="IPv4"),
+        pytest.param("::1", (1 << 24) * layout.LOOKUP_MULTIPLIER, id="IPv6, last half turned"),
+        pytest.param("100::", layout.LOOKUP_MULTIPLIER, id="IPv6, first half"),
     ],
 )
 def test_filter_bit_is_of_the_number_that_the_processor_reads(address: str, bit: int) -> None:
@@ -131,4 +141,26 @@ def test_port_says_whether_it_transmits_and_which_macs_are_its_own() -> None:
 
     assert entries[3].ifindex == 259
     assert entries[3].flags == layout.PORT_TRANSMIT
-    assert [bytes(mac) for mac in entries[3].macs] == [b"\1" * 6, b"\2" * 6]
+    assert [bytes(mac) for mac in entries[3].macs] == [b"\1" * 6, *[b"\2" * 6] * 3]
+
+
+def test_port_with_more_addresses_than_an_entry_has_room_for_is_refused() -> None:
+    macs = tuple(bytes([number]) * 6 for number in range(5))
+
+    assert [bytes(mac) for mac in encoding.port_entries([Port("a", 1, macs[:4])])[1].macs] == [
+        *macs[:4]
+    ]
+    with pytest.raises(ConfigError, match="a and what is stacked on it have 5 MAC addresses"):
+        encoding.port_entries([Port("a", 1, macs)])
+
+
+def test_members_of_a_bond_have_entries_of_their_own() -> None:
+    entries = encoding.port_entries([Port("bond0", 9, (b"\1" * 6,), members=(4, 261))])
+
+    assert {each.ifindex: bytes(each.macs[0]) for each in entries if each.ifindex} == dict.fromkeys(
+        (9, 4, 261), b"\1" * 6
+    )
+    with pytest.raises(ConfigError, match="a and bond0 have indexes equal modulo 256"):
+        encoding.port_entries(
+            [Port("a", 5, (bytes(6),)), Port("bond0", 9, (bytes(6),), members=(261,))]
+        )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.dataplane import Dataplane, LineAge
+from headrace.dataplane import BlockAge, Dataplane
 from headrace.maglev import SlotWord
 from headrace.model import NextHop, Reach, ServiceEntry, ServiceKey, Tuning
 from headrace.model import Path as Way
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.bpf
 
 A, B, C, D = (reach(number) for number in (1, 2, 3, 4))
 SLOTS = 251
-LINES = 16
+BLOCKS = 4
 IDLE_S = 60
 
 
@@ -60,63 +60,70 @@ def slot(plane: Dataplane, number: int) -> tuple[Reach, Reach | None, bool]:
     return reaches[word.owner], anchor, word.unstable
 
 
-def age(plane: Dataplane, line: int) -> LineAge:
-    return plane._pools.tables()[0].ages[line]
+def age(plane: Dataplane, block: int) -> BlockAge:
+    return plane._pools.tables()[0].ages[block]
+
+
+def depart(plane: Dataplane, block: int, at_s: int) -> None:
+    """What a packet leaves that goes elsewhere than to its slot's owner."""
+    first = plane._pools._regions[0].first_line // 4
+    plane._pools._lines._block_ages.values[first + block].departed_s = at_s
 
 
 def test_first_table_is_stable(plane: Dataplane) -> None:
     put(plane, A, B)
 
     assert [slot(plane, number) for number in (0, 1)] == [(A, None, False), (B, None, False)]
-    assert set(plane._pools.tables()[0].ages) == {LineAge()}
+    assert set(plane._pools.tables()[0].ages) == {BlockAge()}
 
 
-def test_slot_with_another_owner_is_unstable_and_its_line_has_an_age(plane: Dataplane) -> None:
-    put(plane, *[A] * 20, B)
-    put(plane, *[A] * 20, A, B)
+def test_slot_with_another_owner_is_unstable_and_its_block_has_an_age(plane: Dataplane) -> None:
+    put(plane, *[A] * 80, B)
+    put(plane, *[A] * 80, A, B)
 
-    assert slot(plane, 20) == (A, B, True)
-    assert [slot(plane, number) for number in (19, 21)] == [(A, None, False), (B, None, False)]
-    ages = [age(plane, line) for line in range(LINES)]
-    assert ages[1] == LineAge(unstable_since_s=1000, changed_s=1000)
-    assert {*ages[:1], *ages[2:]} == {LineAge()}
+    assert slot(plane, 80) == (A, B, True)
+    assert [slot(plane, number) for number in (79, 81)] == [(A, None, False), (B, None, False)]
+    assert len(plane._pools.tables()[0].ages) == BLOCKS
+    ages = [age(plane, block) for block in range(BLOCKS)]
+    assert ages[1] == BlockAge(unstable_since_s=1000, changed_s=1000)
+    assert {*ages[:1], *ages[2:]} == {BlockAge()}
 
 
-def test_line_stays_unstable_since_its_first_change(plane: Dataplane, clock: Clock) -> None:
+def test_block_stays_unstable_since_its_first_change(plane: Dataplane, clock: Clock) -> None:
     put(plane, A, B)
     put(plane, B, B)
     clock.now += 50
 
-    put(plane, B, A)
+    put(plane, B, *[B] * 62, A)
 
     assert slot(plane, 0) == (B, A, True)
-    assert slot(plane, 1) == (A, B, True)
-    assert age(plane, 0) == LineAge(unstable_since_s=1000, changed_s=1050)
+    assert slot(plane, 63) == (A, B, True)
+    assert age(plane, 0) == BlockAge(unstable_since_s=1000, changed_s=1050)
 
 
-def test_line_settles_when_it_was_idle_for_long_enough(plane: Dataplane, clock: Clock) -> None:
+def test_block_settles_when_it_was_idle_for_long_enough(plane: Dataplane, clock: Clock) -> None:
     put(plane, A)
-    put(plane, *[B] * 20, A)
+    put(plane, *[B] * 70, *[A] * 180, B)
     clock.now += 50
-    put(plane, *[B] * 20, C, A)
+    put(plane, *[B] * 70, C, *[A] * 179, B)
 
     clock.now = 1000.5 + IDLE_S
     assert plane.settle(IDLE_S) == 0
     clock.now += 1
-    assert plane.settle(IDLE_S) == 16
+    assert plane.settle(IDLE_S) == 64 + 1
 
-    assert slot(plane, 0) == (B, None, False)
-    assert slot(plane, 20) == (C, A, True)
+    assert slot(plane, 63) == slot(plane, SLOTS - 1) == (B, None, False)
+    assert [slot(plane, number) for number in (64, 70)] == [(B, A, True), (C, A, True)]
     clock.now += 50
-    assert plane.settle(IDLE_S) == 5
+    assert plane.settle(IDLE_S) == 7
     assert plane.settle(IDLE_S) == 0
 
 
-def test_line_does_not_settle_while_flows_are_elsewhere(plane: Dataplane, clock: Clock) -> None:
+def test_block_does_not_settle_while_flows_are_elsewhere(plane: Dataplane, clock: Clock) -> None:
     put(plane, A)
     put(plane, B, A)
     clock.now += 100
-    plane._pools._lines._line_ages.values[plane._pools._regions[0].first_line].departed_s = 1090
+    depart(plane, 0, 1090)
 
     assert plane.settle(IDLE_S) == 0
     clock.now += 100
@@ -138,14 +145,14 @@ def test_next_daemon_settles_what_the_last_one_changed(
     successor.close()
 
 
-def test_departures_are_kept_when_another_line_changes(plane: Dataplane) -> None:
+def test_departures_are_kept_when_another_block_changes(plane: Dataplane) -> None:
     put(plane, A)
-    put(plane, B, A)
-    plane._pools._lines._line_ages.values[plane._pools._regions[0].first_line].departed_s = 1001
+    put(plane, *[A] * 64, B, A)
+    depart(plane, 1, 1001)
 
-    put(plane, B, *[A] * 20, B, A)
+    put(plane, B, *[A] * 63, B, A)
 
-    assert age(plane, 0).departed_s == 1001
+    assert age(plane, 1).departed_s == 1001
 
 
 @pytest.mark.parametrize("change", ["keys", "slots"])

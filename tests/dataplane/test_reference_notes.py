@@ -8,7 +8,7 @@ from scapy.layers.sctp import SCTP, SCTPChunkInit
 from scapy.packet import Packet
 
 from headrace.dataplane.reference import Memory, Note
-from headrace.dataplane.tables import EndpointRow, LineAge, Tables
+from headrace.dataplane.tables import BlockAge, EndpointRow, Tables
 from headrace.model import FlowTable, Protocol, Tuning
 
 from .reference_tables import (
@@ -42,7 +42,7 @@ def moved(
     flow_table: FlowTable = FlowTable.UNSTABLE,
 ) -> Tables:
     """A service whose only slot is unstable."""
-    age = LineAge(unstable_since_s=SINCE_S, changed_s=changed_s)
+    age = BlockAge(unstable_since_s=SINCE_S, changed_s=changed_s)
     return tables(
         service(f"{VIP4}:80/{protocol}", words, age, flow_table=flow_table, pool="web"),
         endpoints=endpoints,
@@ -156,15 +156,15 @@ class TestTcp:
         assert goes_to(ACK, moved(words=[OWNER]), memory) == OWNER
         assert memory == noted(NOW_S)
 
-    def test_departures_are_counted_for_the_slots_line(self) -> None:
-        words = [OWNER] * 16 + [unstable(OWNER, ANCHOR)] * 2000
+    def test_departures_are_counted_for_the_slots_block(self) -> None:
+        words = [OWNER] * 64 + [unstable(OWNER, ANCHOR)] * 8000
         memory = Memory()
 
         goes_to(ACK, moved(words=words), memory)
 
-        ((pool, line),) = memory.departures
+        ((pool, block),) = memory.departures
         assert pool == "web"
-        assert 1 <= line <= 126
+        assert 1 <= block <= 126
 
 
 class TestSctp:
@@ -266,7 +266,7 @@ class TestAlways:
         assert goes_to(DATAGRAM, tables, memory) == expected
 
     def test_a_note_may_be_older_than_the_change(self) -> None:
-        age = LineAge(unstable_since_s=NOW_S, changed_s=NOW_S)
+        age = BlockAge(unstable_since_s=NOW_S, changed_s=NOW_S)
         just_moved = tables(
             service(f"{VIP4}:80/udp", MOVED, age, flow_table=FlowTable.ALWAYS),
         )

@@ -102,6 +102,15 @@ def test_exact_vip_is_none_any_more_when_its_last_service_goes(plane: Dataplane)
     assert not any(plane._services._filter)
 
 
+def test_vip_prefix_of_all_addresses_holds_none_of_the_other_family(plane: Dataplane) -> None:
+    plane.put_service(key("[::/0]:80/tcp"), PLAIN)
+    plane.put_service(key("20.20.20.0/24:81/tcp"), PLAIN)
+
+    assert verdict(plane, "2001:db8::9", "2001:db8::1") == "sent"
+    assert verdict(plane, "20.20.20.9") == "drop_unserved"
+    assert verdict(plane, "20.20.21.9") == "pass_not_vip"
+
+
 @pytest.mark.parametrize(
     ("prefix", "inside", "outside"),
     [("20.20.20.0/24", "20.20.20.9", "20.20.21.9"), ("2001:db8::/64", "2001:db8::9", "2001:db9::")],

@@ -72,6 +72,16 @@ def clients() -> list[Case]:
                     frame(ip(vip, client) / tcp(82)),
                     world.WEB,
                 ),
+                dropped(
+                    f"IPv{family}: a client {what} may not use what allows all of the other family",
+                    frame(ip(vip, client) / tcp(84)),
+                    "drop_source",
+                ),
+                sent(
+                    f"IPv{family}: a client {what} may use what allows all of both families",
+                    frame(ip(vip, client) / tcp(85)),
+                    world.WEB,
+                ),
             ]
     return cases
 

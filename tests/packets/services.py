@@ -161,10 +161,13 @@ def choosing(family: int) -> Services:
     by_source = {"affinity": Affinity.SOURCE_IP}
     by_port = {"affinity": Affinity.DESTINATION_PORT}
     allowed, everybody = {"sources": ALLOWED[family]}, {"sources": EVERYBODY[family]}
+    others = {"sources": EVERYBODY[10 - family]}  # of the other family
     return {
         **of_every_protocol(SOURCES[family], 80, world.WEB, **allowed),
         **of_every_protocol(SOURCES[family], 81, world.WEB, **everybody),
         **of_every_protocol(SOURCES[family], 82, world.WEB),
+        **of_every_protocol(SOURCES[family], 84, world.WEB, **others),
+        **of_every_protocol(SOURCES[family], 85, world.WEB, sources=EVERYBODY[4] | EVERYBODY[6]),
         **of_every_protocol(BY_SOURCE[family], 80, world.WEB, **by_source),
         **of_every_protocol(BY_SOURCE[family], 443, world.WEB, **by_source),
         **of_every_protocol(BY_SOURCE_MIXED[family], 80, world.WEB, **by_source),

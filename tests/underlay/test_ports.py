@@ -51,6 +51,10 @@ def test_only_physical_interfaces_send_back_by_transmitting() -> None:
     assert [port.transmit for port in ports] == [True, False, False, False]
 
 
+def test_a_bond_has_members_that_packets_come_in_by() -> None:
+    assert choose_ports(LINKS, ["bond0"]) == [Port("bond0", 7, (mac(7),), members=(6,))]
+
+
 def test_a_bridge_port_also_takes_frames_for_the_bridge() -> None:
     assert choose_ports(LINKS, ["veth0"]) == [Port("veth0", 4, (mac(4), mac(9)))]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median
 
 from headrace.bench.cases import Case
+from headrace.bench.worlds import LOOPBACK
 from headrace.dataplane import Course, Dataplane, Rerun, Run, detach_all
 from headrace.model import UnavailableError
 
@@ -39,7 +40,7 @@ def measure(case: Case, *, rounds: int, iterations: int) -> Figure:
     Raises UnavailableError where the data plane gives other verdicts than the case is about.
     """
     with _plane() as plane, Rerun() as rerun:
-        case.world(plane)
+        case.world(plane, LOOPBACK)
         course = _course(case)
         programs = (rerun.nothing_fd, rerun.growth_fd, plane.program_fd)
 

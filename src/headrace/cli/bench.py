@@ -26,8 +26,8 @@ def packet(
     iterations: Annotated[int, typer.Option(min=1000, help="packets a round")] = 200_000,
     only: Annotated[str, typer.Option(help="cases whose name has this in it")] = "",
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="keep the figures in this file")
-    ] = None,
+        Path, typer.Option("--json", help="the file that keeps the figures")
+    ] = Path("bench-packet.json"),
 ) -> None:
     """Measure ns a packet: every packet as it comes from the wire, nothing attached, needs root."""
     console = Console()
@@ -42,7 +42,7 @@ def packet(
     except LbError as error:
         raise Failure(str(error)) from error
     bench.show(figures, console)
-    if json_file is not None:
-        bench.write_json(figures, json_file)
+    bench.write_json(figures, json_file)
+    console.print(f"kept in {json_file}", style="dim")
     if any(figure.strange for figure in figures):
         raise typer.Exit(1)

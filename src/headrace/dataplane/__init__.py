@@ -6,20 +6,22 @@ Computes neither a table nor a plan: it writes what it is given and reads back w
 from headrace.dataplane.dataplane import Dataplane
 from headrace.dataplane.decapsulator import Decapsulation, Decapsulator
 from headrace.dataplane.loader import detach_all
+from headrace.dataplane.probe_tunnel import ProbeTunnel, overhead_bytes
 from headrace.dataplane.rerun import Course, Rerun, Run
 from headrace.dataplane.samples import Sample, Samples
-from headrace.dataplane.tables import EndpointRow, LineAge, PoolTable, ServiceRow, Tables
+from headrace.dataplane.tables import BlockAge, EndpointRow, PoolTable, ServiceRow, Tables
 from headrace.dataplane.verdicts import Action, Verdict, all_verdicts
 
 __all__ = [
     "Action",
+    "BlockAge",
     "Course",
     "Dataplane",
     "Decapsulation",
     "Decapsulator",
     "EndpointRow",
-    "LineAge",
     "PoolTable",
+    "ProbeTunnel",
     "Rerun",
     "Run",
     "Sample",
@@ -29,4 +31,5 @@ __all__ = [
     "Verdict",
     "all_verdicts",
     "detach_all",
+    "overhead_bytes",
 ]

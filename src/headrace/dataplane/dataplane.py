@@ -35,9 +35,9 @@ from headrace.model import (
     VerdictCount,
 )
 
-_HISTORY = ("settings", "endpoints", "pools", "pool_infos", "line_ages", "slot_lines")
-"""What the slots of a lookup table mean depends on these. The ages are never fewer than the lines
-if they are pinned first.
+_HISTORY = ("settings", "endpoints", "pools", "pool_infos", "block_ages", "slot_lines")
+"""What the slots of a lookup table mean depends on these. No line is without an age if the ages are
+pinned first.
 """
 
 _PROGRAM = Program(
@@ -46,6 +46,8 @@ _PROGRAM = Program(
         *_HISTORY,
         "services4",
         "services6",
+        "shortcuts4",
+        "shortcuts6",
         "vip_prefixes",
         "vip_filter",
         "sources",
@@ -188,7 +190,7 @@ class Dataplane:
     def reserve(self, slot_counts: Collection[int]) -> None:
         """Make room for pools of these sizes, all there will be, at once; never necessary.
 
-        Pool by pool the room doubles, and each time the program is loaded anew.
+        Pool by pool the room grows, and each time the program is loaded anew.
         """
         self._pools.reserve(slot_counts)
 

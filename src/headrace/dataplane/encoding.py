@@ -1,7 +1,11 @@
 """Values to map entries and back. Pure."""
 
+import ctypes
+import functools
+import operator
+import sys
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from headrace.dataplane import layout
 from headrace.model import (
@@ -119,33 +123,58 @@ def flow_table_of(entry: layout.Service) -> FlowTable:
     return _FLOW_TABLE_OF[entry.flow_table]
 
 
+# --- shortcuts -------------------------------------------------------------------------------
+
+
+def shortcut_words(key: ServiceKey) -> tuple[int, ...]:
+    """What a packet compares with a shortcut: one word for IPv4, three for IPv6."""
+    packed = bytes(service_key(key))
+    if key.vip.version == 4:
+        return (int.from_bytes(packed, sys.byteorder),)
+    first, last = memoryview(packed[:16]).cast("Q")
+    return first, last, int.from_bytes(packed[16:], sys.byteorder) | layout.SHORTCUT_USED
+
+
+def shortcut_bucket(words: tuple[int, ...]) -> int:
+    """The index of the bucket that a shortcut is in."""
+    number = functools.reduce(operator.xor, words) * layout.LOOKUP_MULTIPLIER
+    return (number & 0xFFFFFFFFFFFFFFFF) >> (64 - layout.SHORTCUT_BITS)
+
+
+def key_of_shortcut4(entry: layout.Shortcut4) -> ServiceKey:
+    """The service of a shortcut that is in use."""
+    packed = int(entry.key).to_bytes(ctypes.sizeof(layout.ServiceKey4), sys.byteorder)
+    return key_of(layout.ServiceKey4.from_buffer_copy(packed))
+
+
+def key_of_shortcut6(entry: layout.Shortcut6) -> ServiceKey:
+    """The same for IPv6."""
+    rest = (entry.rest & ~layout.SHORTCUT_USED).to_bytes(4, sys.byteorder)
+    return key_of(layout.ServiceKey6.from_buffer_copy(bytes(entry.vip) + rest))
+
+
 # --- VIPs and sources ------------------------------------------------------------------------
 
 
 def prefix_key(prefix: IPNetwork) -> layout.PrefixKey:
     """The key of a VIP prefix."""
-    key = layout.PrefixKey(prefix_length=_mapped_length(prefix))
-    key.address[:] = layout.address_bytes(prefix.network_address)
-    return key
+    return _group_key(prefix.version, prefix)
 
 
 def vip_prefix_of(key: layout.PrefixKey) -> IPNetwork:
     """The inverse of `prefix_key`."""
-    return _prefix(key.prefix_length, bytes(key.address))
+    return _prefix(key, _group(key))
 
 
-def source_key(number: int, prefix: IPNetwork) -> layout.SourceKey:
-    """The key of an allowed source in the list with this number."""
-    key = layout.SourceKey(prefix_length=32 + _mapped_length(prefix))
-    key.list[:] = number.to_bytes(4, "big")
-    key.address[:] = layout.address_bytes(prefix.network_address)
-    return key
+def source_key(number: int, prefix: IPNetwork) -> layout.PrefixKey:
+    """The key of an allowed source in the list with this number, of 31 bits."""
+    return _group_key(number << 1 | (prefix.version == 6), prefix)
 
 
-def source_of(key: layout.SourceKey) -> tuple[int, IPNetwork]:
+def source_of(key: layout.PrefixKey) -> tuple[int, IPNetwork]:
     """The inverse of `source_key`."""
-    number = int.from_bytes(bytes(key.list), "big")
-    return number, _prefix(key.prefix_length - 32, bytes(key.address))
+    number, is_v6 = divmod(_group(key), 2)
+    return number, _prefix(key, 6 if is_v6 else 4)
 
 
 def filter_bit(vip: IPAddress) -> int:
@@ -155,19 +184,26 @@ def filter_bit(vip: IPAddress) -> int:
     else:
         first, last = memoryview(vip.packed).cast("Q")
         number = first ^ (last << 32 & 0xFFFFFFFFFFFFFFFF | last >> 32)
-    return (number * layout.VIP_FILTER_MULTIPLIER & 0xFFFFFFFFFFFFFFFF) >> 48
+    return (number * layout.LOOKUP_MULTIPLIER & 0xFFFFFFFFFFFFFFFF) >> 48
 
 
-def _prefix(length: int, address: bytes) -> IPNetwork:
-    """The prefix of so many bits in the 16 bytes of an address."""
-    network = layout.address_of(address)
-    if isinstance(network, IPv4Address) and length >= layout.V4_MAPPED_BITS:
-        return IPv4Network((network, length - layout.V4_MAPPED_BITS))
+def _group_key(group: int, prefix: IPNetwork) -> layout.PrefixKey:
+    mapped = layout.V4_MAPPED_BITS if prefix.version == 4 else 0
+    key = layout.PrefixKey(prefix_length=layout.GROUP_BITS + mapped + prefix.prefixlen)
+    key.group[:] = group.to_bytes(4, "big")
+    key.address[:] = layout.address_bytes(prefix.network_address)
+    return key
+
+
+def _group(key: layout.PrefixKey) -> int:
+    return int.from_bytes(bytes(key.group), "big")
+
+
+def _prefix(key: layout.PrefixKey, version: int) -> IPNetwork:
+    length, address = key.prefix_length - layout.GROUP_BITS, bytes(key.address)
+    if version == 4:
+        return IPv4Network((address[12:], length - layout.V4_MAPPED_BITS))
     return IPv6Network((address, length))
-
-
-def _mapped_length(prefix: IPNetwork) -> int:
-    return prefix.prefixlen + (layout.V4_MAPPED_BITS if prefix.version == 4 else 0)
 
 
 def _entry_key(vip: Vip, protocol: int, port: int) -> ServiceKeyEntry:
@@ -263,16 +299,27 @@ def port_entries(ports: Iterable[Port]) -> list[layout.Port]:
     entries = [layout.Port() for _ in range(LIMIT_PORTS)]
     owner: dict[int, str] = {}
     for port in ports:
-        index = port.ifindex % LIMIT_PORTS
-        if index in owner:
+        if len(port.macs) > layout.PORT_MACS:
             raise ConfigError.at(
                 "node.interfaces",
-                f"{owner[index]} and {port.name} have indexes equal modulo {LIMIT_PORTS}; "
-                "leave one out, or create one of the devices again",
+                f"{port.name} and what is stacked on it have {len(port.macs)} MAC addresses, the "
+                f"limit is {layout.PORT_MACS}; give its VLANs the address of {port.name}",
             )
-        owner[index] = port.name
-        flags = layout.PORT_TRANSMIT * port.transmit
-        entries[index] = layout.Port(ifindex=port.ifindex, flags=flags)
-        for position in range(2):
-            entries[index].macs[position][:] = port.macs[min(position, len(port.macs) - 1)]
+        for ifindex in (port.ifindex, *port.members):
+            index = ifindex % LIMIT_PORTS
+            if index in owner:
+                raise ConfigError.at(
+                    "node.interfaces",
+                    f"{owner[index]} and {port.name} have indexes equal modulo {LIMIT_PORTS}; "
+                    "leave one out, or create one of the devices again",
+                )
+            owner[index] = port.name
+            entries[index] = _port(port, ifindex)
     return entries
+
+
+def _port(port: Port, ifindex: int) -> layout.Port:
+    entry = layout.Port(ifindex=ifindex, flags=layout.PORT_TRANSMIT * port.transmit)
+    for position in range(layout.PORT_MACS):
+        entry.macs[position][:] = port.macs[min(position, len(port.macs) - 1)]
+    return entry

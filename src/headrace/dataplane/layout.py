@@ -9,8 +9,11 @@ _V4_MAPPED = bytes(10) + b"\xff\xff"
 
 V4_MAPPED_BITS = 96
 """How much longer an IPv4 prefix is where its address lies in 16 bytes."""
+GROUP_BITS = 32
+"""How much longer a prefix is with its group before it."""
 
 SLOTS_PER_LINE = 16
+LINES_PER_BLOCK = 4
 SLOT_OWNER_MASK = 0x3FFF
 SLOT_ANCHOR_SHIFT = 14
 SLOT_UNSTABLE = 1 << 28
@@ -39,9 +42,15 @@ ENDPOINT_DSCP_FIXED = 1
 
 NEXT_HOP_TRANSMIT = 1
 PORT_TRANSMIT = 1
+PORT_MACS = 4
+
+SHORTCUT_BUCKETS = 8192
+SHORTCUT_BITS = 13
+SHORTCUT_WAYS = 2
+SHORTCUT_USED = 0x100000000
 
 VIP_FILTER_WORDS = 1024
-VIP_FILTER_MULTIPLIER = 0x9E3779B97F4A7C15
+LOOKUP_MULTIPLIER = 0x9E3779B97F4A7C15
 
 SAMPLE_BYTES = 256
 NO_ENDPOINT = 0xFFFFFFFF
@@ -75,16 +84,34 @@ class Service(ctypes.Structure):
     ]
 
 
+class Shortcut4(ctypes.Structure):
+    """One way of a bucket of `shortcuts4`; the key is a `ServiceKey4` as a number."""
+
+    _fields_ = [("key", _U64), ("service", Service)]
+
+
+class Shortcut6(ctypes.Structure):
+    """One way of a bucket of `shortcuts6`."""
+
+    _fields_ = [("vip", _U64 * 2), ("rest", _U64), ("service", Service)]
+
+
+class Bucket4(ctypes.Structure):
+    """Value of `shortcuts4`."""
+
+    _fields_ = [("ways", Shortcut4 * SHORTCUT_WAYS)]
+
+
+class Bucket6(ctypes.Structure):
+    """Value of `shortcuts6`."""
+
+    _fields_ = [("ways", Shortcut6 * SHORTCUT_WAYS)]
+
+
 class PrefixKey(ctypes.Structure):
-    """Key of `vip_prefixes`."""
+    """Key of `vip_prefixes` and `sources`; the group is in network order."""
 
-    _fields_ = [("prefix_length", _U32), ("address", _U8 * 16)]
-
-
-class SourceKey(ctypes.Structure):
-    """Key of `sources`; the list's number is in network order."""
-
-    _fields_ = [("prefix_length", _U32), ("list", _U8 * 4), ("address", _U8 * 16)]
+    _fields_ = [("prefix_length", _U32), ("group", _U8 * 4), ("address", _U8 * 16)]
 
 
 class Number(ctypes.Structure):
@@ -117,8 +144,8 @@ class SlotLine(ctypes.Structure):
     _fields_ = [("slots", _U32 * SLOTS_PER_LINE)]
 
 
-class LineAge(ctypes.Structure):
-    """Value of `line_ages`, for the line at the same index; seconds of CLOCK_MONOTONIC."""
+class BlockAge(ctypes.Structure):
+    """Value of `block_ages`, of the lines from 4 times its index; seconds of CLOCK_MONOTONIC."""
 
     _fields_ = [
         ("unstable_since_s", _U32),
@@ -162,7 +189,7 @@ class NextHop(ctypes.Structure):
 class Port(ctypes.Structure):
     """Value of `ports`."""
 
-    _fields_ = [("ifindex", _U32), ("macs", (_U8 * 6) * 2), ("flags", _U32), ("zero", _U32)]
+    _fields_ = [("ifindex", _U32), ("macs", (_U8 * 6) * PORT_MACS), ("flags", _U32)]
 
 
 class FlowKey(ctypes.Structure):
@@ -251,6 +278,11 @@ class Count(ctypes.Structure):
     """Value of every counter map, one a CPU."""
 
     _fields_ = [("packets", _U64), ("bytes", _U64)]
+
+
+def place_of(entry: ctypes.Structure) -> int:
+    """Where in the shared memory an entry lies: what tells it from all others."""
+    return ctypes.addressof(entry)
 
 
 def address_bytes(address: IPAddress | None) -> bytes:

@@ -1,13 +1,13 @@
 """The pools' lookup tables in the kernel, and the slots whose owner has changed lately.
 
 A table is written beside the one in use, then the pool points to it. A slot that gets another
-owner is unstable until its line has settled (`maglev.transition`).
+owner is unstable until its block has settled (`maglev.transition`).
 """
 
 from __future__ import annotations  # array[int] needs it before Python 3.12
 
 from array import array
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from headrace.dataplane import layout
 from headrace.dataplane.indexes import Indexes
@@ -25,12 +25,13 @@ _WITHOUT_HISTORY = (1 << 64) - 1
 _TICK_S = 0.01
 """The data plane's clock lags behind ours by at most this, a timer tick at 100 Hz."""
 
-_LINE_BYTES = 4 * layout.SLOTS_PER_LINE
+_SLOTS_PER_BLOCK = layout.LINES_PER_BLOCK * layout.SLOTS_PER_LINE
+_BLOCK_BYTES = 4 * _SLOTS_PER_BLOCK
 _UNSTABLE, _CHANGED, _DEPARTED = range(3)  # words of an age
 
 
 def _in_each_slot(word: int) -> int:
-    return int.from_bytes(array("I", [word] * layout.SLOTS_PER_LINE).tobytes(), "little")
+    return int.from_bytes(array("I", [word] * _SLOTS_PER_BLOCK).tobytes(), "little")
 
 
 _OWNERS = _in_each_slot(layout.SLOT_OWNER_MASK)
@@ -38,7 +39,7 @@ _FLAGS = _in_each_slot(layout.SLOT_UNSTABLE)
 
 
 class Pools:
-    """Entries of `pools`, `pool_infos`, `slot_lines`, `line_ages`; only this class writes them."""
+    """Entries of `pools`, `pool_infos`, `slot_lines`, `block_ages`; only this class writes them."""
 
     def __init__(self, fds: Mapping[str, int], lines: SlotLines, now: Callable[[], float]) -> None:
         self._pools = SharedArray(fds["pools"], layout.Pool)
@@ -49,11 +50,11 @@ class Pools:
         self._indexes = Indexes("pools", LIMIT_POOLS, self._index.values(), now)
         self._regions = {index: self._read_region(index) for index in self._index.values()}
         self._unstable: dict[int, set[int]] = {}
-        """By index of a pool: its lines with unstable slots; no pool without any."""
+        """By index of a pool: its blocks with unstable slots; no pool without any."""
         self._named: dict[int, set[int]] = {}
         """By index of a pool, unless unknown: the endpoints that its flows may be at."""
         for index in self._index.values():
-            if found := _unstable_lines(self._words(index).tobytes()):
+            if found := _unstable_blocks(self._words(index).tobytes()):
                 self._unstable[index] = found
 
     # --- reading -----------------------------------------------------------------------------
@@ -103,7 +104,7 @@ class Pools:
         `down`.
         """
         words = label(_halfwords(owners), labels)
-        ages = array("I", bytes(4 * AGE_WORDS * lines_for(len(words))))
+        ages = array("I", bytes(4 * AGE_WORDS * lines_for(len(words)) // layout.LINES_PER_BLOCK))
         unstable: set[int] = set()
         index = self._index.get(name)
         before = None if index is None else self._regions[index]
@@ -141,14 +142,15 @@ class Pools:
             self._infos.values[index].stamp = _WITHOUT_HISTORY
 
     def settle(self, idle_s: float) -> int:
-        """Make the lines stable that nothing happened to for so long; how many slots were not."""
+        """Make the blocks stable that nothing happened to for so long; how many slots were not."""
         settled = 0
         oldest_s = self._now() - idle_s
-        for index, lines in list(self._unstable.items()):
+        for index, blocks in list(self._unstable.items()):
             ages = self._lines.ages(self._regions[index])
-            due = {line for line in lines if _last_event_s(ages, line) < int(oldest_s)}
-            settled += settle(self._words(index), sorted(due))
-            if left := lines - due:
+            due = {block for block in blocks if _last_event_s(ages, block) < int(oldest_s)}
+            words = self._words(index)
+            settled += settle(words, _lines_of(due, len(words)))
+            if left := blocks - due:
                 self._unstable[index] = left
             else:
                 del self._unstable[index]
@@ -160,17 +162,17 @@ class Pools:
     def _changed(
         self, index: int, owners: array[int], down: Collection[int]
     ) -> tuple[array[int], array[int], set[int]]:
-        """Words, ages and unstable lines of a pool's table when slots get these owners."""
+        """Words, ages and unstable blocks of a pool's table when slots get these owners."""
         old = self._words(index)
         words, _ = transition(old, owners, down)
         ages = array("I", self._lines.ages(self._regions[index]).tobytes())
         unstable = set(self._unstable.get(index, ()))
         now_s = int(self._now() - _TICK_S)
-        for line in _changed_lines(old.tobytes(), words.tobytes()):
-            age = AGE_WORDS * line
-            if line not in unstable:
+        for block in _changed_blocks(old.tobytes(), words.tobytes()):
+            age = AGE_WORDS * block
+            if block not in unstable:
                 ages[age + _UNSTABLE] = now_s
-                unstable.add(line)
+                unstable.add(block)
             ages[age + _CHANGED] = now_s
         return words, ages, unstable
 
@@ -187,7 +189,7 @@ class Pools:
         self._regions[index] = self._read_region(index)
 
     def _note(self, index: int, unstable: set[int], labels: Sequence[int]) -> None:
-        """Keep which lines of a pool's new table are unstable and whom its flows may be at."""
+        """Keep which blocks of a pool's new table are unstable and whom its flows may be at."""
         if not unstable:
             self._unstable.pop(index, None)
             self._named[index] = set(labels)
@@ -227,26 +229,36 @@ def _halfwords(owners: Sequence[int]) -> array[int]:
     return array("H", owners)
 
 
-def _line(words: bytes, line: int) -> int:
-    return int.from_bytes(words[_LINE_BYTES * line : _LINE_BYTES * (line + 1)], "little")
+def _lines_of(blocks: Iterable[int], slot_count: int) -> Iterator[int]:
+    """The lines of a table that lie in some of its blocks."""
+    line_count = -(-slot_count // layout.SLOTS_PER_LINE)
+    for block in blocks:
+        first = layout.LINES_PER_BLOCK * block
+        yield from range(first, min(first + layout.LINES_PER_BLOCK, line_count))
 
 
-def _unstable_lines(words: bytes) -> set[int]:
+def _block(words: bytes, block: int) -> int:
+    return int.from_bytes(words[_BLOCK_BYTES * block : _BLOCK_BYTES * (block + 1)], "little")
+
+
+def _unstable_blocks(words: bytes) -> set[int]:
     everywhere = array("I", [layout.SLOT_UNSTABLE]).tobytes() * (len(words) // 4)
     if not int.from_bytes(words, "little") & int.from_bytes(everywhere, "little"):
         return set()  # nearly always, and a hundred times as quick
-    return {line for line in range(-(-len(words) // _LINE_BYTES)) if _line(words, line) & _FLAGS}
+    return {
+        block for block in range(-(-len(words) // _BLOCK_BYTES)) if _block(words, block) & _FLAGS
+    }
 
 
-def _changed_lines(before: bytes, after: bytes) -> list[int]:
-    """The lines of two tables of one size in which a slot has another owner."""
+def _changed_blocks(before: bytes, after: bytes) -> list[int]:
+    """The blocks of two tables of one size in which a slot has another owner."""
     return [
-        at // _LINE_BYTES
-        for at in range(0, len(before), _LINE_BYTES)
-        if before[at : at + _LINE_BYTES] != after[at : at + _LINE_BYTES]
-        and (_line(before, at // _LINE_BYTES) ^ _line(after, at // _LINE_BYTES)) & _OWNERS
+        at // _BLOCK_BYTES
+        for at in range(0, len(before), _BLOCK_BYTES)
+        if before[at : at + _BLOCK_BYTES] != after[at : at + _BLOCK_BYTES]
+        and (_block(before, at // _BLOCK_BYTES) ^ _block(after, at // _BLOCK_BYTES)) & _OWNERS
     ]
 
 
-def _last_event_s(ages: memoryview, line: int) -> int:
-    return max(ages[AGE_WORDS * line + _CHANGED], ages[AGE_WORDS * line + _DEPARTED])
+def _last_event_s(ages: memoryview, block: int) -> int:
+    return max(ages[AGE_WORDS * block + _CHANGED], ages[AGE_WORDS * block + _DEPARTED])

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from headrace.dataplane import encoding, layout
 from headrace.dataplane.indexes import Indexes
 from headrace.dataplane.maps import Counters, HashMap, SharedArray
+from headrace.dataplane.shortcuts import Shortcuts
 from headrace.dataplane.sources import Sources
 from headrace.model import Count, IPNetwork, Protocol, ServiceEntry, ServiceKey, Unserved
 from headrace.model.limits import LIMIT_SERVICES
@@ -69,6 +70,7 @@ class Services:
         self._shown: set[encoding.Vip] = set()
         self._bits: Counter[int] = Counter()  # VIPs shown, by their bit of the filter
         services = list(self._service_items())
+        self._shortcuts = Shortcuts(fds, services, now)
         self._sources = Sources(fds, (entry.sources for _, entry in services), now)
         self._counters = Indexes(
             "services", LIMIT_SERVICES, (entry.counter for _, entry in services), now
@@ -123,7 +125,9 @@ class Services:
         group.put(key.port, written)
         if group.portless() is None:
             self._remove_portless(key)
+        self._shortcuts.remove(key)
         self._map(key.vip).put(encoding.service_key(key), written)
+        self._shortcuts.put(key, written)
         self._put_portless(key, group)
         self._put_mark(key.vip, layout.SERVICE_PASS * (entry.unserved is Unserved.PASS))
         self._show(key.vip)
@@ -145,14 +149,16 @@ class Services:
             self._map(key.vip).remove(encoding.vip_mark(key.vip))
         if group.portless() is None:
             self._remove_portless(key)
+        self._shortcuts.remove(key)
         self._map(key.vip).remove(encoding.service_key(key))
         self._put_portless(key, group)
         self._counters.give_back(known.counter)
         self._sources.release(known.sources)
 
     def sweep(self) -> None:
-        """Remove the lists of sources that no packet can be reading any more."""
+        """Do what had to wait until no packet could be reading something any more."""
         self._sources.sweep()
+        self._shortcuts.sweep()
 
     # --- VIPs --------------------------------------------------------------------------------
 

@@ -2,25 +2,25 @@
 
 from __future__ import annotations  # array[int] needs it before Python 3.12
 
+import time
 from array import array
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import NamedTuple, overload
 
 from headrace.dataplane.indexes import REST_S
-from headrace.dataplane.layout import SLOTS_PER_LINE, LineAge, SlotLine
+from headrace.dataplane.layout import LINES_PER_BLOCK, SLOTS_PER_LINE, BlockAge, SlotLine
 from headrace.dataplane.loader import Loader
 from headrace.dataplane.maps import SharedArray
-from headrace.dataplane.tables import LineAge as LineAgeRow
+from headrace.dataplane.tables import BlockAge as BlockAgeRow
 from headrace.model.limits import SLOT_COUNT_DEFAULT
 
 AGE_WORDS = 4
-"""32-bit words of a line's age: unstable since, changed, departed, zero."""
+"""32-bit words of a block's age: unstable since, changed, departed, zero."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Region:
-    """A run of slot lines."""
+class Region(NamedTuple):
+    """A run of slot lines; whole blocks, where a table is in it. Ordered by place."""
 
     first_line: int
     line_count: int
@@ -30,37 +30,63 @@ class Region:
         """The line after the last."""
         return self.first_line + self.line_count
 
+    def meets(self, other: Region) -> bool:
+        """Whether some line is in both."""
+        return self.first_line < other.end and other.first_line < self.end
+
 
 def lines_for(slot_count: int) -> int:
-    """How many lines a table of that many slots takes."""
-    return -(-slot_count // SLOTS_PER_LINE)
+    """How many lines a table of that many slots takes: those of whole blocks."""
+    return _whole_blocks(-(-slot_count // SLOTS_PER_LINE))
 
 
 def find_region(taken: Iterable[Region], line_count: int, capacity: int) -> Region | None:
-    """The first gap that holds `line_count` lines; None when the array is too small."""
+    """The first gap that holds `line_count` lines from the start of a block; None if there is none.
+
+    The array has room for `capacity` lines.
+    """
+    regions = sorted(taken)
+    if sum(lines for _, lines in regions) + line_count > capacity:
+        return None  # as often in a long row of changes: every gap was given away
     position = 0
-    for region in sorted(taken):
-        if region.first_line - position >= line_count:
+    for first_line, lines in regions:
+        if first_line - position >= line_count:
             break
-        position = max(position, region.end)
+        end = first_line + lines
+        end += -end % LINES_PER_BLOCK
+        position = max(position, end)
     if position + line_count > capacity:
         return None
     return Region(position, line_count)
 
 
 def capacity_for(needed: int) -> int:
-    """The array's next size: a power of two, so that growing is rare."""
-    return 1 << (needed - 1).bit_length()
+    """The array's next size, in lines: twice as much at first, so that growing is rare."""
+    return _whole_blocks(needed + min(needed, _LINES_AHEAD))
 
 
-_SPARE_SHARE = 16
+def _whole_blocks(line_count: int) -> int:
+    return -(-line_count // LINES_PER_BLOCK) * LINES_PER_BLOCK
+
+
+_LINES_OF_TABLE = lines_for(SLOT_COUNT_DEFAULT)
+_LINES_AT_FIRST = 8 * _LINES_OF_TABLE
+_LINES_AHEAD = 16 * _LINES_OF_TABLE
+"""How many lines an array grows by beyond the need at most: 4.5 MB with their ages."""
+
+_SPARE_SHARE = 32
 """One in so many lines is for tables that are written while old ones rest, besides a few."""
 _SPARE_TABLES = 4
 
 _REST_AT_LEAST_S = 0.1
-"""How long a region rests in any case; only a stopped virtual machine takes that for a packet."""
+"""How long a region, or a program, rests in any case; only a stopped virtual machine takes that for
+a packet.
+"""
 
-_LINES_AT_FIRST = 8 * lines_for(SLOT_COUNT_DEFAULT)
+_LINES_TO_WAIT = 256 * _LINES_OF_TABLE
+"""An array of so many lines never grows for tables that rest: to copy it takes longer than they do,
+and twice the memory meanwhile.
+"""
 
 
 class SlotLines:
@@ -73,18 +99,21 @@ class SlotLines:
         self._loader = loader
         self._resting: list[tuple[float, Region]] = []
         self._load(_LINES_AT_FIRST)
-        larger = max(len(self._lines), len(self._line_ages))
-        if larger > min(len(self._lines), len(self._line_ages)):
-            self._load(larger)  # a daemon was killed while it replaced the two
+        sizes = len(self._lines), LINES_PER_BLOCK * len(self._block_ages)
+        if min(sizes) < max(sizes):
+            self._enlarge(max(sizes))  # a daemon was killed while it replaced the two
 
     def find(self, taken: Iterable[Region], line_count: int, now: float) -> Region:
         """A region that no table and no packet uses."""
+        rested = [each for since, each in self._resting if since <= now - REST_S]
         self._resting = [(since, each) for since, each in self._resting if since > now - REST_S]
+        for each in rested:
+            if each.line_count == line_count:  # nearly always, without a look at all the others
+                return each
         resting = [each for _, each in self._resting]
-        briefly = [each for since, each in self._resting if since > now - _REST_AT_LEAST_S]
         region = find_region([*taken, *resting], line_count, len(self._lines))
         if region is None:
-            region = find_region([*taken, *briefly], line_count, len(self._lines))
+            region = self._find_rested(taken, line_count, now)
         if region is None:
             self._grow(capacity_for(len(self._lines) + line_count))
             region = find_region([*taken, *resting], line_count, len(self._lines))
@@ -101,10 +130,10 @@ class SlotLines:
         lines = [lines_for(slot_count) for slot_count in slot_counts]
         needed = sum(lines) + sum(lines) // _SPARE_SHARE + _SPARE_TABLES * max(lines, default=0)
         if needed > len(self._lines):
-            self._grow(needed)
+            self._grow(capacity_for(needed))
 
     def write(self, region: Region, words: array[int], ages: array[int]) -> None:
-        """Write a table, a word a slot, and the ages of its lines, `AGE_WORDS` a line."""
+        """Write a table, a word a slot, and the ages of its blocks, `AGE_WORDS` a block."""
         self.words(region, len(words))[:] = memoryview(words)
         self.ages(region)[:] = memoryview(ages)
 
@@ -114,31 +143,57 @@ class SlotLines:
         return self._lines.words[first : first + slot_count]
 
     def ages(self, region: Region) -> memoryview:
-        """The ages of a table's lines in the kernel's memory, `AGE_WORDS` words a line."""
-        return self._line_ages.words[AGE_WORDS * region.first_line : AGE_WORDS * region.end]
+        """The ages of a table's blocks in the kernel's memory, `AGE_WORDS` words a block."""
+        first, end = region.first_line // LINES_PER_BLOCK, region.end // LINES_PER_BLOCK
+        return self._block_ages.words[AGE_WORDS * first : AGE_WORDS * end]
 
-    def age_rows(self, region: Region) -> Sequence[LineAgeRow]:
+    def age_rows(self, region: Region) -> Sequence[BlockAgeRow]:
         """The same as values, each read when it is asked for."""
         return _Ages(self.ages(region))
 
+    def _find_rested(self, taken: Iterable[Region], line_count: int, now: float) -> Region | None:
+        """A region of which a part has rested for a while only; None if growing is better."""
+        for count, (since, oldest) in enumerate(self._resting, 1):
+            wait_s = since + _REST_AT_LEAST_S - now
+            if wait_s > 0 and len(self._lines) < _LINES_TO_WAIT:
+                break
+            region: Region | None = oldest
+            if oldest.line_count != line_count:
+                resting = [each for _, each in self._resting[count:]]
+                region = find_region([*taken, *resting], line_count, len(self._lines))
+            if region is not None:
+                time.sleep(max(wait_s, 0))
+                self._resting = [each for each in self._resting if not region.meets(each[1])]
+                return region
+        return None
+
     def _load(self, line_count: int) -> None:
-        self._loader.load({"slot_lines": line_count, "line_ages": line_count})
+        blocks = -(-line_count // LINES_PER_BLOCK)
+        self._loader.load({"slot_lines": line_count, "block_ages": blocks})
         fds = self._loader.map_fds
         self._lines = SharedArray(fds["slot_lines"], SlotLine)
-        self._line_ages = SharedArray(fds["line_ages"], LineAge)
+        self._block_ages = SharedArray(fds["block_ages"], BlockAge)
 
     def _grow(self, capacity: int) -> None:
+        """Run the program over larger arrays.
+
+        Packets may still be in the program before: no table is where it cannot look meanwhile.
+        """
+        self._enlarge(capacity)
+        self._loader.commit()
+        time.sleep(_REST_AT_LEAST_S)
+
+    def _enlarge(self, capacity: int) -> None:
         """Load the program over larger arrays, with the same tables at the same places."""
-        words, ages = self._lines.words, self._line_ages.words
+        words, ages = self._lines.words, self._block_ages.words
         self._load(capacity)
         self._lines.words[: len(words)] = words
-        self._line_ages.words[: len(ages)] = ages
-        self._loader.commit()
+        self._block_ages.words[: len(ages)] = ages
 
 
 @dataclass(frozen=True, slots=True)
-class _Ages(Sequence[LineAgeRow]):
-    """The ages of lines, read from the kernel's memory at each access."""
+class _Ages(Sequence[BlockAgeRow]):
+    """The ages of blocks, read from the kernel's memory at each access."""
 
     words: memoryview
 
@@ -146,14 +201,14 @@ class _Ages(Sequence[LineAgeRow]):
         return len(self.words) // AGE_WORDS
 
     @overload
-    def __getitem__(self, index: int) -> LineAgeRow: ...
+    def __getitem__(self, index: int) -> BlockAgeRow: ...
 
     @overload
-    def __getitem__(self, index: slice) -> Sequence[LineAgeRow]: ...
+    def __getitem__(self, index: slice) -> Sequence[BlockAgeRow]: ...
 
-    def __getitem__(self, index: int | slice) -> LineAgeRow | Sequence[LineAgeRow]:
+    def __getitem__(self, index: int | slice) -> BlockAgeRow | Sequence[BlockAgeRow]:
         if isinstance(index, slice):
             return [self[position] for position in range(*index.indices(len(self)))]
         if not 0 <= index < len(self):
             raise IndexError(index)
-        return LineAgeRow(*self.words[AGE_WORDS * index : AGE_WORDS * index + 3])
+        return BlockAgeRow(*self.words[AGE_WORDS * index : AGE_WORDS * index + 3])

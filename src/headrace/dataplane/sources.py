@@ -24,7 +24,7 @@ class Sources:
     def __init__(
         self, fds: Mapping[str, int], used: Iterable[int], now: Callable[[], float]
     ) -> None:
-        self._map = HashMap(fds["sources"], layout.SourceKey, layout.Number)
+        self._map = HashMap(fds["sources"], layout.PrefixKey, layout.Number)
         self._users = Counter(number for number in used if number != _EVERYBODY)
         self._lists = self.read()
         self._resting: deque[tuple[float, int]] = deque()

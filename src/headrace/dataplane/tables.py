@@ -7,8 +7,8 @@ from headrace.model import IPAddress, Path, ServiceEntry, ServiceKey, Tuning
 
 
 @dataclass(frozen=True, slots=True)
-class LineAge:
-    """What happened to a line of 16 slots, in seconds of CLOCK_MONOTONIC."""
+class BlockAge:
+    """What happened to a block of 64 slots, in seconds of CLOCK_MONOTONIC."""
 
     unstable_since_s: int = 0
     changed_s: int = 0
@@ -21,7 +21,7 @@ class PoolTable:
 
     name: str
     words: Sequence[int]  # a slot each: owner, anchor, flags as in layout.h
-    ages: Sequence[LineAge]  # one for 16 slots
+    ages: Sequence[BlockAge]  # one for 64 slots
 
 
 @dataclass(frozen=True, slots=True)

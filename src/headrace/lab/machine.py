@@ -11,20 +11,23 @@ import re
 import shlex
 import struct
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Self
 
+from headrace.lab.emulator import (
+    INIT_START,
+    base_archive,
+    emulator_command,
+    interpreter,
+)
 from headrace.lab.guest_script import render_guest
-from headrace.lab.initramfs import Archive, modules_in_order
 from headrace.lab.laboratory import Laboratory
 from headrace.lab.namespaces import run_in_namespace
 from headrace.lab.network import join_tap
 from headrace.lab.processes import ProcessId
-from headrace.lab.tools import find_tool, find_unpacked
 from headrace.lab.topology import LinkEnd, Topology
 from headrace.lab.waiting import poll
 from headrace.model.errors import KernelError, UnavailableError
@@ -47,18 +50,7 @@ _NODES = "/nodes"
 _READY = "READY"
 _EXIT = re.compile(r"EXIT=(\d+)\r?\n")
 
-_KERNEL_ARGUMENTS = "console=ttyS0 quiet loglevel=1 panic=-1 mitigations=off nokaslr nosmp"
-
-_INIT = """\
-#!/bin/sh
-export PATH=/sbin:/bin:/usr/bin
-/bin/busybox --install -s /bin 2>/dev/null
-mount -t proc none /proc
-mount -t sysfs none /sys
-mount -t devtmpfs none /dev
-exec </dev/ttyS0 >/dev/ttyS0 2>&1
-stty -echo
-for module in /modules/*; do insmod "$module"; done
+_INIT_END = """\
 {guests}
 echo {ready}
 while read -r line; do
@@ -148,7 +140,7 @@ class Machine:
 
 def guest_program(file_name: str, *arguments: str) -> list[str]:
     """One of the prover's programs, as it is called on a guest."""
-    return [str(_python()), "-I", "-S", f"{_PROGRAMS}/{file_name}", *arguments]
+    return [str(interpreter()), "-I", "-S", f"{_PROGRAMS}/{file_name}", *arguments]
 
 
 def _launch(lab: Laboratory) -> ProcessId:
@@ -167,19 +159,9 @@ def _launch(lab: Laboratory) -> ProcessId:
 
 def _qemu_command(lab: Laboratory, archive: Path, taps: Sequence[int]) -> list[str]:
     """The emulator without anything but a console and the interfaces."""
-    qemu = find_tool("qemu-system-x86_64")
-    usr = qemu.parents[1]  # it may be unpacked anywhere, with its libraries and firmware
-    libraries = usr / "lib" / "x86_64-linux-gnu"
-    environment = [
-        f"LD_LIBRARY_PATH={libraries}:{usr.parent / 'lib' / 'x86_64-linux-gnu'}",
-        f"QEMU_MODULE_DIR={libraries / 'qemu'}",
-    ]
     console = f"socket,id=console,path={_console_socket(lab)},server=on,wait=off"
-    argv = ["env", *environment, str(qemu), "-M", "pc", "-accel", "tcg", "-cpu", "max"]
-    argv += ["-m", str(_MEMORY_MB), "-nodefaults", "-no-user-config", "-no-reboot"]
-    argv += ["-display", "none", "-L", str(usr / "share/qemu"), "-L", str(usr / "share/seabios")]
-    argv += ["-chardev", f"{console},logfile={_console_log(lab)}", "-serial", "chardev:console"]
-    argv += ["-kernel", str(_kernel()), "-initrd", str(archive), "-append", _KERNEL_ARGUMENTS]
+    argv = emulator_command(archive, memory_mb=_MEMORY_MB, serials=["chardev:console"])
+    argv += ["-chardev", f"{console},logfile={_console_log(lab)}"]
     for index, tap in enumerate(taps):
         argv += ["-netdev", f"tap,id=n{index},fd={tap}"]
         argv += ["-device", f"virtio-net-pci,netdev=n{index},mac={_mac(index)},romfile="]
@@ -187,15 +169,7 @@ def _qemu_command(lab: Laboratory, archive: Path, taps: Sequence[int]) -> list[s
 
 
 def _build_archive(topology: Topology) -> bytes:
-    archive = Archive()
-    for folder in ("proc", "sys", "dev", "tmp", "run", "var/run"):
-        archive.add_folder(folder)
-    archive.add_program(Path("/bin/sh").resolve(), "/bin/sh")
-    archive.add_program(find_tool("busybox"), "/bin/busybox")
-    archive.add_program(find_tool("ip").resolve(), "/sbin/ip")
-    for index, module in enumerate(modules_in_order(_modules_folder(), _MODULES)):
-        archive.add_copy(module, f"/modules/{index:03}-{module.name}")
-    archive.add_program(_python())
+    archive = base_archive(_MODULES)
     for file in _python_files():
         archive.add_program(file) if file.suffix == ".so" else archive.add_copy(file)
     for program in Path(__file__).parent.glob("prover_*.py"):
@@ -203,7 +177,7 @@ def _build_archive(topology: Topology) -> bytes:
     for node in topology.guests:
         script = "\n".join(render_guest(topology, node))
         archive.add_file(f"{_NODES}/{node.name}", f"{script}\n".encode())
-    init = _INIT.format(guests="\n".join(_render_guests(topology)), ready=_READY)
+    init = INIT_START + _INIT_END.format(guests="\n".join(_render_guests(topology)), ready=_READY)
     archive.add_file("/init", init.encode())
     return archive.finish()
 
@@ -239,27 +213,13 @@ def _open_tap(name: str) -> int:
     return fd
 
 
-def _kernel() -> Path:
-    return find_unpacked("boot/vmlinuz-*", "linux-image-cloud-amd64")
-
-
-def _modules_folder() -> Path:
-    release = _kernel().name.removeprefix("vmlinuz-")
-    return find_unpacked(f"lib/modules/{release}", "linux-image-cloud-amd64")
-
-
-def _python() -> Path:
-    """The interpreter itself, not a virtual environment's link to it."""
-    return Path(sys.executable).resolve()
-
-
 def _python_files() -> list[Path]:
     """The modules of the standard library that the prover's programs import, and as compiled."""
     code = f"{_IMPORTED_BY_PROGRAMS}\nimport sys\nfor module in list(sys.modules.values()):\n"
     code += "    for name in ('__file__', '__cached__'):\n"
     code += "        if path := getattr(module, name, None): sys.stdout.write(path + '\\n')\n"
     done = subprocess.run(
-        [str(_python()), "-I", "-S", "-c", code], capture_output=True, text=True, check=True
+        [str(interpreter()), "-I", "-S", "-c", code], capture_output=True, text=True, check=True
     )
     return [path for line in done.stdout.splitlines() if (path := Path(line)).is_file()]
 

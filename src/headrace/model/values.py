@@ -257,15 +257,22 @@ class Port:
     ifindex: int
     macs: tuple[bytes, ...]  # destination MACs that mean this node: the port's, its bridge's
     transmit: bool = False  # answers leave by XDP_TX: every NIC but veth
+    members: tuple[int, ...] = ()  # of a bond, by ifindex: XDP is told packets came in by them
 
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """One prefix as BGP peers are to hear it, with this node as next hop."""
+    """One prefix as BGP peers are to hear it.
+
+    Communities read `65535:0` (RFC 1997) or `64512:1:2` (RFC 8092, large).
+    """
 
     prefix: IPNetwork
     med: int | None = None
     communities: tuple[str, ...] = ()
+    prepend: int = 0  # how often the own AS is put in front once more
+    local_pref: int | None = None  # iBGP only
+    next_hop: IPAddress | None = None  # None: this node
 
 
 class SessionState(StrEnum):

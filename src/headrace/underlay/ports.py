@@ -83,4 +83,7 @@ def _port(link: Link, links: Mapping[int, Link]) -> Port:
     above = {one.master for one in (link, *vlans)}
     bridges = [one for one in links.values() if one.kind == "bridge" and one.index in above]
     macs = dict.fromkeys(one.mac for one in (link, *bridges, *vlans) if one.mac is not None)
-    return Port(link.name, link.index, tuple(macs), transmit=link.transmits)
+    members: tuple[int, ...] = ()
+    if link.kind == "bond":
+        members = tuple(sorted(one.index for one in links.values() if one.master == link.index))
+    return Port(link.name, link.index, tuple(macs), link.transmits, members)

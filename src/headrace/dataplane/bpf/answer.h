@@ -117,14 +117,16 @@ static __always_inline __s64 sum_quote(struct xdp_md *xdp, const struct packet *
 {
 	__u32 zero = 0;
 	struct quote *quote = bpf_map_lookup_elem(&quotes, &zero);
+	const __u32 size_max = QUOTE_PIECES(v6) * QUOTE_PIECE;
+	__u32 last = size - 1; /* from `size != 0` the verifier of Linux 6.1 learns nothing */
 	__s64 sum;
 
-	FORGET(size);
-	if (!quote || size < 1 || size > QUOTE_PIECES(v6) * QUOTE_PIECE)
+	if (!quote)
 		return -1;
-	if (size < QUOTE_PIECES(v6) * QUOTE_PIECE)
+	if (size < size_max)
 		__builtin_memset(quote, 0, sizeof(*quote));
-	if (bpf_xdp_load_bytes(xdp, packet->link_size, quote, size))
+	FORGET(last);
+	if (bpf_xdp_load_bytes(xdp, packet->link_size, quote, (last & (size_max - 1)) + 1))
 		return -1;
 	sum = bpf_csum_diff(NULL, 0, (void *)quote->bytes, QUOTE_PIECE, 0);
 	if (v6)

@@ -17,7 +17,7 @@ static __always_inline __u32 slot_of(__u32 hash, __u32 slot_count)
 /* Whether the client is on the service's list. */
 static __always_inline int is_allowed(const struct packet *packet, __u32 list, const int v6)
 {
-	struct source_key key = { .prefix_length = 32 + 128, .list = bpf_htonl(list) };
+	struct prefix_key key = { .prefix_length = 32 + 128, .group = bpf_htonl(list << 1 | v6) };
 
 	map_address(key.address, &packet->source, v6);
 	return bpf_map_lookup_elem(&sources, &key) != NULL;

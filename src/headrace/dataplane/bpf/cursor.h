@@ -43,7 +43,9 @@ static __always_inline void *cursor_take(struct cursor *cursor, __u64 size)
 /* `size` bytes at an offset from the frame's start, or NULL when the packet is too short. */
 static __always_inline void *bytes_at(const struct xdp_md *xdp, __u32 offset, __u64 size)
 {
-	void *at = (void *)(long)xdp->data + (offset & OFFSET_MASK);
+	void *at;
 
+	FORGET(offset);
+	at = (void *)(long)xdp->data + (offset & OFFSET_MASK);
 	return offset > OFFSET_MASK || at + size > (void *)(long)xdp->data_end ? NULL : at;
 }

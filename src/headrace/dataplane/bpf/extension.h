@@ -52,6 +52,7 @@ static __always_inline void read_fragment(struct walk *walk, const struct extens
 /* Walk to the first header that is no extension, or to where a later fragment's part begins. */
 static __noinline enum verdict walk_extensions(struct xdp_md *xdp, struct walk *walk)
 {
+#pragma unroll
 	for (int i = 0; i <= LIMIT_EXTENSION_HEADERS; i++) {
 		const struct extension_header *header;
 		__u8 kind = walk->next;

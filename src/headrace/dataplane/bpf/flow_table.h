@@ -74,7 +74,7 @@ static __always_inline void write_note(const struct flow_key *key, __u32 index, 
 }
 
 /* Whether a note still speaks of this flow, be its endpoint up or down. */
-static __always_inline int is_current(const struct note *note, const struct line_age *age,
+static __always_inline int is_current(const struct note *note, const struct block_age *age,
 				      int always, __u32 now_s)
 {
 	const struct settings *setting;
@@ -94,7 +94,7 @@ static __always_inline int is_current(const struct note *note, const struct line
 /* Whether a flow without a note is older than the slot's last change: without a SYN to tell,
  * UDP's are taken to be for as long as an idle one lives.
  */
-static __always_inline int predates(const struct packet *packet, const struct line_age *age,
+static __always_inline int predates(const struct packet *packet, const struct block_age *age,
 				    __u32 now_s)
 {
 	const struct settings *setting;
@@ -113,7 +113,8 @@ static __always_inline __u32 recall(struct xdp_md *xdp, const struct packet *pac
 {
 	__u32 owner = word & SLOT_OWNER_MASK;
 	__u32 anchor = word >> SLOT_ANCHOR_SHIFT & SLOT_OWNER_MASK;
-	struct line_age *age = bpf_map_lookup_elem(&line_ages, &line);
+	__u32 block = line / LINES_PER_BLOCK;
+	struct block_age *age = bpf_map_lookup_elem(&block_ages, &block);
 	int may_write = packet->kind == KIND_ORDINARY || packet->kind == KIND_FIRST_FRAGMENT;
 	__u32 now_s = clock_s();
 	__u32 chosen = owner;

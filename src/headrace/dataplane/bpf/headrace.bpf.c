@@ -95,7 +95,7 @@ static __always_inline enum verdict walk(struct xdp_md *xdp, struct packet *pack
 SEC("xdp.frags")
 int headrace(struct xdp_md *xdp)
 {
-	struct packet packet = { .endpoint = NO_ENDPOINT };
+	struct packet packet;
 	struct next_hop *hop = NULL;
 	const struct settings *setting;
 	enum verdict verdict;
@@ -104,15 +104,17 @@ int headrace(struct xdp_md *xdp)
 	setting = bpf_map_lookup_elem(&settings, &zero);
 	if (!setting)
 		return XDP_DROP;
+	packet.endpoint = NO_ENDPOINT;
+	packet.kind = KIND_ORDINARY;
 	verdict = walk(xdp, &packet, setting, &hop);
 	count(&verdict_counts, verdict, packet.length);
 	if (setting->sample_one_in && !(bpf_get_prandom_u32() % setting->sample_one_in))
 		take_sample(xdp, verdict, packet.endpoint);
+	if (verdict == VERDICT_SENT && hop)
+		return emit(xdp, hop);
 	switch (action_of(verdict)) {
 	case ACTION_PASS:
 		return XDP_PASS;
-	case ACTION_SEND:
-		return hop ? emit(xdp, hop) : XDP_DROP;
 	case ACTION_ANSWER:
 		return emit_back(xdp);
 	default:

@@ -15,6 +15,7 @@
 #include "limits.h"
 
 #define SLOTS_PER_LINE 16
+#define LINES_PER_BLOCK 4
 
 /* A service: VIP, protocol and port; port 0 is any port. Protocol 0 marks what is no service:
  * with port 0 that the address, or the prefix, is a VIP at all; with another port, read as a
@@ -49,23 +50,50 @@ struct service_key6 {
 struct service {
 	__u32 pool;    /* index into pools */
 	__u32 counter; /* index into service_counts */
-	__u32 sources; /* number of the list in `sources` */
+	__u32 sources; /* number of the list in `sources`: 31 bits */
 	__u8 affinity;
 	__u8 flow_table;
 	__u8 flags;
 	__u8 zero;
 };
 
-/* A VIP prefix, longest match. The family's own bits lead, IPv4 as ::ffff:a.b.c.d. */
-struct prefix_key {
-	__u32 prefix_length; /* IPv4: 96 more than its own */
-	__u8 address[16];
+/* Multiplied with this, the upper bits of an address or a key say where to look it up. */
+#define LOOKUP_MULTIPLIER 0x9E3779B97F4A7C15ULL
+
+/* A service by its exact key where a packet finds it without calling a function: a copy of its
+ * entry in services4 or services6, which has those that find no room here too. The last word of a
+ * key flips and is zero where there is none; an entry rests before it is written again.
+ */
+#define SHORTCUT_BUCKETS 8192
+#define SHORTCUT_BITS 13
+#define SHORTCUT_WAYS 2
+
+struct shortcut4 {
+	__u64 key; /* struct service_key4. flips */
+	struct service service;
 };
 
-/* An allowed source: 32 bits of list in network order, then the prefix. */
-struct source_key {
-	__u32 prefix_length; /* 32 more than the prefix's in 128 bits */
-	__be32 list;
+struct shortcut6 {
+	__u64 vip[2];
+	__u64 rest; /* the rest of struct service_key6, and SHORTCUT_USED. flips */
+	struct service service;
+};
+#define SHORTCUT_USED 0x100000000
+
+struct bucket4 {
+	struct shortcut4 ways[SHORTCUT_WAYS];
+};
+
+struct bucket6 {
+	struct shortcut6 ways[SHORTCUT_WAYS];
+};
+
+/* A prefix, longest match within its group: of VIPs the family's, 4 or 6; of allowed sources the
+ * list's, whose number is followed by a bit of family, 1 for IPv6. So no ::/0 holds IPv4.
+ */
+struct prefix_key {
+	__u32 prefix_length; /* 32 for the group, then the address's; IPv4: 96 more than its own */
+	__be32 group;
 	__u8 address[16];
 };
 
@@ -88,7 +116,7 @@ struct pool_info {
 /* A slot is 14 bits of owner, 14 bits of anchor, flags; without flags nothing but an owner. */
 #define SLOT_OWNER_MASK 0x3fff
 #define SLOT_ANCHOR_SHIFT 14
-#define SLOT_UNSTABLE (1u << 28)   /* the owner has changed lately */
+#define SLOT_UNSTABLE (1u << 28) /* the owner has changed lately */
 #define SLOT_HAS_ANCHOR (1u << 29) /* and flows may live where it was before */
 
 /* 16 slots, one cache line. */
@@ -96,8 +124,10 @@ struct slot_line {
 	__u32 slots[SLOTS_PER_LINE];
 };
 
-/* Of a line with unstable slots; seconds of CLOCK_MONOTONIC. All of a line settles at once. */
-struct line_age {
+/* Of a block of lines with unstable slots; seconds of CLOCK_MONOTONIC. All of a block settles at
+ * once. A table begins with a block.
+ */
+struct block_age {
 	__u32 unstable_since_s; /* older notes of its flows are void */
 	__u32 changed_s; /* when a slot got another owner last */
 	__u32 departed_s; /* when a packet went elsewhere than to its owner last */
@@ -135,20 +165,20 @@ struct next_hop {
 	__u8 destination_mac[6];
 	__u8 source_mac[6];
 	__u32 ifindex; /* 0: the entry is free */
-	__u16 mtu;     /* of the route, so the outer packet's limit */
+	__u16 mtu; /* of the route, so the outer packet's limit */
 	__u16 flags;
 	__u16 tag; /* VLAN id to push; 0: none */
 	__u16 zero;
 };
 
 #define PORT_TRANSMIT 1
+#define PORT_MACS 4
 
-/* An attached interface, at index (ifindex % LIMIT_PORTS). */
+/* An interface that packets come in by, at index (ifindex % LIMIT_PORTS). */
 struct port {
 	__u32 ifindex; /* 0: none */
-	__u8 macs[2][6]; /* that mean this node: the port's own, its bridge's */
+	__u8 macs[PORT_MACS][6]; /* that mean this node: its own, its bridge's, its VLANs' */
 	__u32 flags;
-	__u32 zero;
 };
 
 /* What was seen of one flow. */
@@ -207,7 +237,6 @@ struct answers {
 
 /* Bit hash(address) is set for each VIP, so that nobody else's packet costs a look-up. */
 #define VIP_FILTER_WORDS 1024
-#define VIP_FILTER_MULTIPLIER 0x9E3779B97F4A7C15ULL
 struct vip_filter {
 	__u64 words[VIP_FILTER_WORDS];
 };
@@ -226,13 +255,15 @@ struct sample {
 _Static_assert(sizeof(struct service_key4) == 8, "no hidden padding");
 _Static_assert(sizeof(struct service_key6) == 20, "no hidden padding");
 _Static_assert(sizeof(struct service) == 16, "no hidden padding");
+_Static_assert(sizeof(struct bucket4) == 48, "no hidden padding");
+_Static_assert(sizeof(struct bucket6) == 80, "no hidden padding");
 _Static_assert(sizeof(struct table) == 8, "flips as one word");
 _Static_assert(sizeof(struct pool_info) == 72, "no hidden padding");
 _Static_assert(sizeof(struct slot_line) == 64, "one cache line");
-_Static_assert(sizeof(struct line_age) == 16, "no hidden padding");
+_Static_assert(sizeof(struct block_age) == 16, "no hidden padding");
 _Static_assert(sizeof(struct endpoint) == 64, "one cache line");
 _Static_assert(sizeof(struct next_hop) == 24, "no hidden padding");
-_Static_assert(sizeof(struct port) == 24, "no hidden padding");
+_Static_assert(sizeof(struct port) == 32, "no hidden padding");
 _Static_assert(sizeof(struct flow_key) == 40, "no hidden padding");
 _Static_assert(sizeof(struct fragment_key) == 40, "no hidden padding");
 _Static_assert(sizeof(struct settings) == 64, "one cache line");

@@ -28,7 +28,11 @@ static __always_inline int is_for_us(struct xdp_md *xdp)
 	if (!port || port->ifindex != xdp->ingress_ifindex ||
 	    (void *)(mac + 6) > (void *)(long)xdp->data_end)
 		return 0;
-	return same_mac(mac, port->macs[0]) || same_mac(mac, port->macs[1]);
+#pragma unroll
+	for (int i = 0; i < PORT_MACS; i++)
+		if (same_mac(mac, port->macs[i]))
+			return 1;
+	return 0;
 }
 
 /* Whether the destination can be a VIP; most of what is not ours ends here, without a look-up. */
@@ -45,7 +49,7 @@ static __always_inline int may_be_vip(const struct packet *packet, const struct 
 							  packet->destination.halves[1] >> 32);
 	else
 		number = packet->destination.words[0];
-	bit = (number * VIP_FILTER_MULTIPLIER) >> 48;
+	bit = (number * LOOKUP_MULTIPLIER) >> 48;
 	filter = bpf_map_lookup_elem(&vip_filter, &zero);
 	if (!filter)
 		return 0;
@@ -78,6 +82,43 @@ static __always_inline struct service *find_entry(const struct packet *packet, _
 	}
 }
 
+/* The service of the packet's own VIP, protocol and port by shortcut; NULL is no answer. */
+static __always_inline struct service *find_shortcut4(const struct packet *packet)
+{
+	__u64 key = packet->destination.words[0] | (__u64)packet->destination_port << 32 |
+		    (__u64)packet->protocol << 48 | (__u64)PREFIX_LENGTH(0) << 56;
+	__u32 index = key * LOOKUP_MULTIPLIER >> (64 - SHORTCUT_BITS);
+	struct bucket4 *bucket = bpf_map_lookup_elem(&shortcuts4, &index);
+
+	if (!bucket)
+		return NULL;
+#pragma unroll
+	for (int i = 0; i < SHORTCUT_WAYS; i++)
+		if (bucket->ways[i].key == key)
+			return &bucket->ways[i].service;
+	return NULL;
+}
+
+static __always_inline struct service *find_shortcut6(const struct packet *packet)
+{
+	const __u64 *vip = packet->destination.halves;
+	__u64 rest = packet->destination_port | (__u64)packet->protocol << 16 |
+		     (__u64)PREFIX_LENGTH(1) << 24 | SHORTCUT_USED;
+	__u32 index = (vip[0] ^ vip[1] ^ rest) * LOOKUP_MULTIPLIER >> (64 - SHORTCUT_BITS);
+	struct bucket6 *bucket = bpf_map_lookup_elem(&shortcuts6, &index);
+
+	if (!bucket)
+		return NULL;
+#pragma unroll
+	for (int i = 0; i < SHORTCUT_WAYS; i++) {
+		struct shortcut6 *way = &bucket->ways[i];
+
+		if (way->rest == rest && way->vip[0] == vip[0] && way->vip[1] == vip[1])
+			return &way->service;
+	}
+	return NULL;
+}
+
 static __always_inline struct service *find_mark(const struct packet *packet, const int v6)
 {
 	return find_entry(packet, 0, 0, v6);
@@ -108,7 +149,7 @@ static __always_inline void mask_address(union address *address, __u32 length, c
 /* Make packet->vip the longest prefix that holds the destination; 0 when there is none. */
 static __always_inline int match_prefix(struct packet *packet, const int v6)
 {
-	struct prefix_key key = { .prefix_length = 128 };
+	struct prefix_key key = { .prefix_length = 32 + 128, .group = bpf_htonl(v6 ? 6 : 4) };
 	const __u32 *length;
 
 	map_address(key.address, &packet->destination, v6);
@@ -158,6 +199,13 @@ static __always_inline enum verdict lookup_fragment(struct packet *packet, struc
 	return v6 ? match_fragment6(packet) : match_fragment4(packet);
 }
 
+/* Whether ports were read that say which flow the packet is of, without asking any table. */
+static __always_inline int has_flow(const struct packet *packet)
+{
+	return (packet->kind == KIND_ORDINARY || packet->kind == KIND_ERROR) &&
+	       has_ports(packet->protocol);
+}
+
 /* Find the service, for which `service` is NULL before: the exact port first, then any port. */
 static __always_inline enum verdict lookup(struct xdp_md *xdp, struct packet *packet,
 					   const struct settings *settings,
@@ -166,14 +214,16 @@ static __always_inline enum verdict lookup(struct xdp_md *xdp, struct packet *pa
 	struct service *mark = NULL;
 	enum verdict verdict;
 
-	packet->vip = packet->destination;
-	packet->prefix_length = PREFIX_LENGTH(v6);
-	if (packet->flaw == VERDICT_CONTINUE && packet->kind == KIND_ORDINARY &&
-	    has_ports(packet->protocol))
-		*service = find_entry(packet, packet->protocol, packet->destination_port, v6);
+	if (packet->flaw == VERDICT_CONTINUE && has_flow(packet))
+		*service = v6 ? find_shortcut6(packet) : find_shortcut4(packet);
 	if (*service)
 		return is_for_us(xdp) ? VERDICT_CONTINUE : VERDICT_PASS_OTHER_HOST;
 
+	if (v6)
+		packet->vip = packet->destination;
+	else
+		packet->vip.words[0] = packet->destination.words[0];
+	packet->prefix_length = PREFIX_LENGTH(v6);
 	mark = find_vip(packet, settings, v6);
 	if (!mark)
 		return VERDICT_PASS_NOT_VIP;

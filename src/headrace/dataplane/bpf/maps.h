@@ -31,8 +31,10 @@ SHARED_ARRAY(ports, LIMIT_PORTS, struct port);
 SHARED_ARRAY(vip_filter, 1, struct vip_filter);
 MAP(services4, HASH, 0, 3 * LIMIT_SERVICES, struct service_key4, struct service);
 MAP(services6, HASH, 0, 3 * LIMIT_SERVICES, struct service_key6, struct service);
+SHARED_ARRAY(shortcuts4, SHORTCUT_BUCKETS, struct bucket4);
+SHARED_ARRAY(shortcuts6, SHORTCUT_BUCKETS, struct bucket6);
 MAP(vip_prefixes, LPM_TRIE, BPF_F_NO_PREALLOC, LIMIT_VIP_PREFIXES, struct prefix_key, __u32);
-MAP(sources, LPM_TRIE, BPF_F_NO_PREALLOC, LIMIT_SOURCES, struct source_key, __u32);
+MAP(sources, LPM_TRIE, BPF_F_NO_PREALLOC, LIMIT_SOURCES, struct prefix_key, __u32);
 
 /* All lookup tables, one after another, in slot_lines. The loader sets the size that the document
  * needs; the control plane writes through mmap, 262 KB in about 15 us.
@@ -40,7 +42,7 @@ MAP(sources, LPM_TRIE, BPF_F_NO_PREALLOC, LIMIT_SOURCES, struct source_key, __u3
 SHARED_ARRAY(pools, LIMIT_POOLS, struct pool);
 SHARED_ARRAY(pool_infos, LIMIT_POOLS, struct pool_info);
 SHARED_ARRAY(slot_lines, 1, struct slot_line);
-SHARED_ARRAY(line_ages, 1, struct line_age);
+SHARED_ARRAY(block_ages, 1, struct block_age);
 
 SHARED_ARRAY(endpoints, LIMIT_ENDPOINTS_PER_NODE, struct endpoint);
 SHARED_ARRAY(next_hops, LIMIT_NEXT_HOPS, struct next_hop);

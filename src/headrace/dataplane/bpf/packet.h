@@ -17,12 +17,13 @@ union address {
 
 enum kind {
 	KIND_ORDINARY,
+	KIND_ERROR, /* an ICMP error: ports, protocol and source are the quoted flow's */
 	KIND_FIRST_FRAGMENT,
 	KIND_LATER_FRAGMENT,
-	KIND_ECHO,  /* a ping */
-	KIND_ERROR, /* an ICMP error: ports, protocol and source are the quoted flow's */
+	KIND_ECHO, /* a ping */
 };
 
+/* What no step has set is not there: IPv4's words 1 to 3, the ports of a packet without. */
 struct packet {
 	union address source;    /* the client */
 	union address destination; /* the VIP */

@@ -47,6 +47,7 @@ static __always_inline enum verdict unwrap(struct xdp_md *xdp, const struct oute
 	__u32 *link = (void *)(long)xdp->data;
 	__u32 kept[LINK_WORDS];
 	__u32 tags = outer->tags;
+	__be16 *type;
 
 	if ((void *)(link + LINK_WORDS) > (void *)(long)xdp->data_end)
 		return VERDICT_DROP_INTERNAL;
@@ -61,7 +62,11 @@ static __always_inline enum verdict unwrap(struct xdp_md *xdp, const struct oute
 		link[MAC_WORDS] = kept[MAC_WORDS];
 	if (tags > 1)
 		link[MAC_WORDS + 1] = kept[MAC_WORDS + 1];
-	*(__be16 *)(link + MAC_WORDS + tags) = bpf_htons(family == 4 ? ETH_P_IP : ETH_P_IPV6);
+	type = (__be16 *)(link + MAC_WORDS + tags);
+	FORGET(type); /* the verifier of Linux 6.1 wants to see the check */
+	if ((void *)(type + 1) > (void *)(long)xdp->data_end)
+		return VERDICT_DROP_INTERNAL;
+	*type = bpf_htons(family == 4 ? ETH_P_IP : ETH_P_IPV6);
 	return VERDICT_PASS_DECAPSULATED;
 }
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from headrace.dataplane.layout import (
+    LINES_PER_BLOCK,
     SLOT_ANCHOR_SHIFT,
     SLOT_HAS_ANCHOR,
     SLOT_OWNER_MASK,
@@ -13,7 +14,7 @@ from headrace.dataplane.layout import (
 from headrace.dataplane.reference.lookup import Lookup, Served
 from headrace.dataplane.reference.memory import Memory, Note
 from headrace.dataplane.reference.packet import Ended
-from headrace.dataplane.tables import LineAge, PoolTable
+from headrace.dataplane.tables import BlockAge, PoolTable
 from headrace.maglev import slot_of
 from headrace.model import Flow, FlowTable, Protocol
 
@@ -49,14 +50,14 @@ class Slot:
     unstable: bool
 
     @property
-    def line(self) -> int:
-        """The line that the slot is in."""
-        return self.number // SLOTS_PER_LINE
+    def block(self) -> int:
+        """The block that the slot is in."""
+        return self.number // (SLOTS_PER_LINE * LINES_PER_BLOCK)
 
     @property
-    def age(self) -> LineAge:
-        """What happened to the slot's line."""
-        return self.pool.ages[self.line]
+    def age(self) -> BlockAge:
+        """What happened to the slot's block."""
+        return self.pool.ages[self.block]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def choose(asked: Asked, served: Served, lookup: Lookup, memory: Memory, now_s: 
         return Choice(slot, slot.owner, Reason.OWNER)
     endpoint, reason = _recall(_Notes(asked, lookup, memory, now_s), slot, always=always)
     if endpoint != slot.owner:
-        memory.departures[slot.pool.name, slot.line] = now_s
+        memory.departures[slot.pool.name, slot.block] = now_s
     return Choice(slot, endpoint, reason)
 
 
@@ -107,7 +108,7 @@ class _Notes:
     memory: Memory
     now_s: int
 
-    def endpoint(self, age: LineAge, *, always: bool) -> int | None:
+    def endpoint(self, age: BlockAge, *, always: bool) -> int | None:
         """The noted endpoint, up or down; None if there is no note, or a void one."""
         note = self.memory.notes.get(self.asked.flow)
         if note is None:
@@ -121,8 +122,8 @@ class _Notes:
             is_kept = note.seen_s >= age.unstable_since_s
         return note.endpoint if is_kept else None
 
-    def predates(self, age: LineAge) -> bool:
-        """Whether the flow, without a note, is older than the last change of its line.
+    def predates(self, age: BlockAge) -> bool:
+        """Whether the flow, without a note, is older than the last change of its block.
 
         UDP has no SYN to tell; but once the idle time is over, what is older has a note.
         """

@@ -44,7 +44,7 @@ class Memory:
     notes: dict[Flow, Note] = field(default_factory=dict)
     fragments: dict[FragmentKey, Ports] = field(default_factory=dict)
     departures: dict[tuple[str, int], int] = field(default_factory=dict)
-    """Pool and line of its table -> when a packet went elsewhere than to its slot's owner last."""
+    """Pool and block of its table -> when a packet went elsewhere than to its slot's owner last."""
     answers_second: int = 0
     answers_count: int = 0
 
