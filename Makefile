@@ -48,6 +48,10 @@ prove: build ## The promises of tables and maps at full length: a figure beside 
 	@$(BIN)/python -m tests.maglev.prove
 	@$(BIN)/python -m tests.dataplane.prove
 
+.PHONY: prove-announce
+prove-announce: build ## The promises about routes, in the lab: health, drain, BGP, BFD
+	@$(BIN)/headrace lab prove announce
+
 .PHONY: prove-kernels
 prove-kernels: build ## The programs by two compilers on this kernel and Debian's: every packet case
 	@$(BIN)/python -m tests.kernels
@@ -55,6 +59,11 @@ prove-kernels: build ## The programs by two compilers on this kernel and Debian'
 .PHONY: peer-vectors
 peer-vectors: build ## Packet cases of the trade through the product; VECTORS=folder
 	@$(BIN)/python -m tests.peer_vectors $(or $(VECTORS),../shared/vectors)
+
+.PHONY: docs
+docs: build ## The reference pages anew, and the documentation as a site in build/site
+	@$(BIN)/python -m tests.reference
+	@$(BIN)/zensical build --clean --strict
 
 .PHONY: ci
 ci: ## Do what CI does, in this checkout
@@ -75,12 +84,12 @@ wheel: setup ## Build the wheel into dist/
 lock: setup ## Pin the newest allowed Python packages in constraints.txt
 	@rm -rf .tools/lock
 	@$(BIN)/python -m venv .tools/lock
-	@.tools/lock/bin/pip install --quiet '.[dev]'
+	@.tools/lock/bin/pip install --quiet '.[dev,docs]'
 	@.tools/lock/bin/pip freeze --exclude headrace > constraints.txt
 	@rm -rf .tools/lock
 
 .PHONY: clean
 clean: ## Remove what was built; .venv and .tools stay
-	@rm -rf dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf dist build .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	@rm -rf src/headrace/dataplane/objects/*.bpf.o src/headrace/maglev/_kernel.so
 	@find src tests setup -name __pycache__ -prune -exec rm -rf {} +

@@ -1,6 +1,8 @@
 """An API that answers on a unix socket, its operator a fake with a real document."""
 
+import socket
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,3 +19,11 @@ def operator() -> FakeOperator:
 def api(tmp_path: Path, operator: FakeOperator) -> Iterator[Api]:
     with running_api(tmp_path / "api.sock", operator) as running:
         yield running
+
+
+@pytest.fixture
+def free_port() -> int:
+    with closing(socket.socket()) as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port

@@ -3,22 +3,25 @@
 import asyncio
 import http.client
 import json
+import os
+import pwd
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
-from headrace.api import NOWHERE, build_app, serve
+from headrace.api import NOWHERE, Listening, build_app, listening, serve
 from headrace.control.views import EndpointView, PeerView, PortView, ServiceView, Status
 from headrace.model import (
     Count,
     Document,
     Explanation,
     Flow,
+    Health,
     NextHop,
     Service,
     ServiceKey,
@@ -28,6 +31,9 @@ from headrace.model import (
 )
 from headrace.model import Path as ReachPath
 from headrace.model.values import prefix_rank
+
+OWN_USER = f"uid:{os.getuid()} ({pwd.getpwuid(os.getuid()).pw_name})"
+"""How the history names who runs these tests."""
 
 
 @dataclass
@@ -39,6 +45,7 @@ class FakeOperator:
     authors: list[str] = field(default_factory=list)
     failure: Exception | None = None
     unreachable: set[str] = field(default_factory=set)
+    health: dict[str, Health] = field(default_factory=dict)
 
     async def edit(self, change: Callable[[Document], Document], *, author: str) -> int:
         """Change the document as one revision."""
@@ -72,12 +79,20 @@ class FakeOperator:
                 VerdictCount("SENT", "send", "encapsulated and sent", Count(7, 700)),
                 VerdictCount("DROP_SHORT", "drop", "too short", Count(0, 0)),
             ),
+            drain=self._drain,
+            drain_left_s=self.document.node.drain_wait_s if self.document.node.drain else None,
             problems=tuple(f"endpoint {address} cannot be reached" for address in self.unreachable),
         )
 
     def explain(self, flows: Iterable[Flow]) -> list[Explanation]:
         """A choice that depends on nothing but the flow and the document."""
         return [self._explain(flow) for flow in flows]
+
+    @property
+    def _drain(self) -> str:
+        if not self.document.node.drain:
+            return "active"
+        return "draining" if self.document.node.drain_wait_s else "drained"
 
     def _service(self, service: Service) -> ServiceView:
         pool = self.document.pool_of(service)
@@ -86,11 +101,15 @@ class FakeOperator:
                 address=each.address,
                 weight=each.weight,
                 state=each.state,
+                health=self.health.get(str(each.address)),
+                why="timeout" if self.health.get(str(each.address)) is Health.DOWN else "",
                 share=1 / len(pool.endpoints),
                 server_id=each.server_id,
                 path=f"{pool.encapsulation} 31.31.31.254 > 31.31.31.1 by 02:00:00:00:00:01",
                 reachable=str(each.address) not in self.unreachable,
                 sent=Count(3, 300),
+                packets_per_s=2.5 if each.drained else None,
+                drain_left_s=each.drain_timeout_s,
             )
             for each in pool.endpoints
         )
@@ -106,6 +125,7 @@ class FakeOperator:
             forwarding=True,
             announced=service.announce,
             why_not="",
+            healthy=len(pool.endpoints),
             received=Count(9, 900),
             endpoints=endpoints,
         )
@@ -171,22 +191,31 @@ class Api:
             connection.close()
 
 
-@asynccontextmanager
-async def serving(app: Any, path: Path, listen: str = NOWHERE) -> AsyncIterator[None]:
+def serving(app: Any, path: Path, listen: str = NOWHERE) -> AbstractAsyncContextManager[None]:
     """An application that answers while the block runs."""
+    return serving_at(app, Listening(path, path.parent, (listen,)))
+
+
+@asynccontextmanager
+async def serving_at(app: Any, wanted: Listening) -> AsyncIterator[None]:
+    """An application that answers there while the block runs."""
     ready = asyncio.Event()
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(serve(app, path, listen, ready=ready.set))
-        await ready.wait()
-        try:
-            yield
-        finally:
-            task.cancel()
+    with listening(wanted) as listeners:
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(serve(app, listeners, ready=ready.set))
+            await ready.wait()
+            try:
+                yield
+            finally:
+                task.cancel()
 
 
 @contextmanager
-def running_api(path: Path, operator: FakeOperator) -> Iterator[Api]:
+def running_api(
+    path: Path, operator: FakeOperator, wanted: Listening | None = None
+) -> Iterator[Api]:
     """The API of an operator, in a thread with an event loop of its own."""
+    wanted = wanted or Listening(path, path.parent, (NOWHERE,))
     started = threading.Event()
     stop: list[Callable[[], object]] = []
 
@@ -194,7 +223,7 @@ def running_api(path: Path, operator: FakeOperator) -> Iterator[Api]:
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         stop.append(lambda: loop.call_soon_threadsafe(stopping.set))
-        async with serving(build_app(operator), path):
+        async with serving_at(build_app(operator), wanted):
             started.set()
             await stopping.wait()
 

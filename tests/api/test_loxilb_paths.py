@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.api.fakes import Api, FakeOperator
+from tests.api.fakes import OWN_USER, Api, FakeOperator
 from tests.api.loxilb_clients import KUBE, LOXICMD, RULE, assert_success, changed, listed
 
 SHAPES = [
@@ -91,7 +91,6 @@ def test_the_version_is_told(api: Api) -> None:
         ("conntrack/all", "ctAttr"),
         ("endpoint/all", "Attr"),
         ("bfd/all", "Attr"),
-        ("cistate/all", "Attr"),
         ("route/all", "routeAttr"),
         ("firewall/all", "fwAttr"),
         ("bgp/policy/definitions/all", "bgpPolicyAttr"),
@@ -123,9 +122,8 @@ def test_the_bgp_peers_are_listed(api: Api) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("POST", "/netlox/v1/config/endpoint", 501),
-        ("POST", "/netlox/v1/config/bgp/neigh", 501),
-        ("DELETE", "/netlox/v1/config/bfd/remoteIP/1.1.1.1", 501),
+        ("POST", "/netlox/v1/config/bgp/policy/apply", 501),
+        ("DELETE", "/netlox/v1/config/firewall", 501),
         ("GET", "/netlox/v1/metrics", 501),
         ("GET", "/netlox/v1/nowhere", 404),
         ("PATCH", RULE, 405),
@@ -143,4 +141,4 @@ def test_what_is_not_served_says_so(api: Api, method: str, path: str, status: in
 def test_the_author_is_kept_with_the_revision(api: Api, operator: FakeOperator) -> None:
     api.ask("POST", RULE, LOXICMD)
 
-    assert operator.authors == ["loxilb from the unix socket"]
+    assert operator.authors == [f"{OWN_USER} by loxilb"]

@@ -239,8 +239,15 @@ def test_a_choice_that_is_no_hash_is_refused_as_loxilb_does(api: Api, sel: int) 
         pytest.param({"port": 0, "portMax": 9}, "the range must begin with port 1", id="from 0"),
         pytest.param({"portMax": 65_536}, "is not a range of ports in 1..65535", id="too far"),
         pytest.param({"portMax": 13_000}, "4921 ports of all services are over", id="too wide"),
-        pytest.param({"Monitor": True}, "health checks are not served", id="monitor"),
-        pytest.param({"probetype": "ping"}, "health checks are not served", id="a probe"),
+        pytest.param({"probetype": "icmp"}, "'icmp' is not served; use 'tcp'", id="no probe"),
+        pytest.param(
+            {"probetype": "tcp", "probereq": "x"}, "are for http, https and udp", id="a TCP request"
+        ),
+        pytest.param({"Monitor": True, "probeRetries": 101}, "not in 0..100", id="retries"),
+        pytest.param({"Monitor": True, "probeTimeout": 86_401}, "not in 0..86400", id="period"),
+        pytest.param(
+            {"Monitor": True, "probeTimeout": 3_601}, "is not a number in", id="our period"
+        ),
         pytest.param({"privateIP": "10.0.0.1"}, "privateIP error", id="NAT in a cloud"),
         pytest.param({"block": 7}, "marks are not served", id="a mark"),
         pytest.param({"host": "example.org"}, "not for layer 4", id="a host"),

@@ -19,7 +19,7 @@ from headrace.model import (
     limits,
     parse_document,
 )
-from tests.api.fakes import Api, FakeOperator
+from tests.api.fakes import OWN_USER, Api, FakeOperator
 
 KEY = "20.20.20.1:8080/tcp"
 ENDPOINTS = [{"address": "56.56.56.1"}, {"address": "57.57.57.1", "weight": 2}]
@@ -411,7 +411,7 @@ def test_the_program_tells_its_version_and_that_it_lives(api: Api) -> None:
 def test_the_author_is_kept_with_the_revision(api: Api, operator: FakeOperator) -> None:
     api.ask("PUT", "/v1/document", {"services": [WEB]})
 
-    assert operator.authors == ["rest from the unix socket"]
+    assert operator.authors == [f"{OWN_USER} by rest"]
 
 
 def test_the_description_is_openapi_and_complete(api: Api) -> None:

@@ -1,10 +1,12 @@
 """A daemon in small: runs one speaker, is told what to do by lines of JSON on stdin.
 
-python speaker_host.py DIRECTORY KEEP_S
-{"do": "announce", "announcements": [["20.20.20.1/32", null, []]]}   -> {"done": ...}
+python speaker_host.py DIRECTORY PATIENCE_S
+{"do": "announce", "announcements": [["20.20.20.1/32", null, [], 0, null, null]]}  -> {"done": ...}
 {"do": "configure", "bgp": {...}}
 {"do": "sessions"}
-{"do": "stop"}
+{"do": "alarms"}
+{"do": "watched"}
+{"do": "stop", "keep": false}
 """
 
 import asyncio
@@ -13,8 +15,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from headrace.bgp import ExabgpSpeaker
+from headrace.bgp import BgpSpeaker
 from headrace.bgp import speaker as speaker_module
+from headrace.bgp import supervisor as supervisor_module
 from headrace.bgp.link import decode_announcements
 from headrace.model import Bgp, LbError, SessionEvent
 
@@ -28,7 +31,7 @@ def tell_event(event: SessionEvent) -> None:
     say(event=[str(event.peer), event.state, event.reason])
 
 
-async def obey(speaker: ExabgpSpeaker, order: dict[str, Any]) -> object:
+async def obey(speaker: BgpSpeaker, order: dict[str, Any]) -> object:
     match order["do"]:
         case "announce":
             await speaker.announce(decode_announcements(order["announcements"]))
@@ -36,13 +39,17 @@ async def obey(speaker: ExabgpSpeaker, order: dict[str, Any]) -> object:
             await speaker.configure(order["bgp"] and Bgp.model_validate(order["bgp"]))
         case "sessions":
             return [[str(peer), *state] for peer, state in speaker.sessions.items()]
+        case "alarms":
+            return list(speaker.alarms())
+        case "watched":
+            return [[str(peer), *state] for peer, state in speaker.watched.items()]
         case "stop":
-            await speaker.stop()
+            await speaker.stop(keep_announced=order.get("keep", False))
     return None
 
 
-async def main(directory: Path, keep_s: float) -> None:
-    speaker = ExabgpSpeaker(directory, tell_event, keep_s=keep_s)
+async def main(directory: Path) -> None:
+    speaker = BgpSpeaker(directory, tell_event)
     orders = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
@@ -59,5 +66,5 @@ async def main(directory: Path, keep_s: float) -> None:
                 await run
 
 
-speaker_module.ANNOUNCE_TIMEOUT_S = speaker_module.LINK_TIMEOUT_S = float(sys.argv[3])
-asyncio.run(main(Path(sys.argv[1]), float(sys.argv[2])))
+speaker_module.ANNOUNCE_TIMEOUT_S = supervisor_module.LINK_TIMEOUT_S = float(sys.argv[2])
+asyncio.run(main(Path(sys.argv[1])))

@@ -1,4 +1,4 @@
-"""Networks for the end-to-end tests: namespaces of their own, BIRD routers, a speaker's host."""
+"""Networks for the end-to-end tests: a load balancer's namespace, its routers, a speaker's host."""
 
 import json
 import os
@@ -7,102 +7,32 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
 from headrace.lab.tools import find_tool
+from tests.bgp.namespaces import DEADLINE_S, Namespace, eventually, run
+from tests.bgp.routers import BirdRouter, FrrRouter, Router, Wishes
+
+__all__ = ["Host", "Network", "bgp_section", "eventually", "run", "whole"]
 
 HOST = Path(__file__).with_name("speaker_host.py")
-DEADLINE_S = 15.0
-
-T = TypeVar("T")
 
 
-def eventually(look: Callable[[], T], *, within_s: float = DEADLINE_S) -> T:
-    """The first true value that `look` gives; fails when there is none in time."""
-    deadline = time.monotonic() + within_s
-    while not (value := look()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {within_s} s; last seen: {value!r}")
-        time.sleep(0.02)
-    return value
-
-
-def run(*command: str) -> str:
-    """What a command prints; fails with it."""
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=10)
-    assert done.returncode == 0, (command, done.stderr)
-    return done.stdout
-
-
-class Namespace:
-    """A network namespace of the test's own."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def ip(self, *arguments: str) -> str:
-        return run("ip", "-n", self.name, *arguments)
-
-    @contextmanager
-    def running(self, *command: str, **options: Any) -> Iterator["subprocess.Popen[str]"]:
-        """A process inside, which does not outlive the block."""
-        inside = ["nsenter", f"--net=/run/netns/{self.name}", *command]
-        with subprocess.Popen(inside, text=True, **options) as process:
-            try:
-                yield process
-            finally:
-                process.kill()
-
-
-class Router:
-    """BIRD in a namespace: AS 65001, 10.9.N.254 and fd09:N::254; its peer is .1 in AS 64512."""
-
-    def __init__(self, number: int, namespace: Namespace, directory: Path) -> None:
-        self.address = f"10.9.{number}.254"
-        self.address6 = f"fd09:{number}::254"
-        self.namespace = namespace
-        self.log = directory / "bird.log"
-        self._control = directory / "bird.ctl"
-        self._configuration = directory / "bird.conf"
-
-    def start(self, stack: ExitStack, options: str) -> None:
-        """Run BIRD until the stack ends."""
-        self._configuration.write_text(_bird_configuration(self, options))
-        log = stack.enter_context(self.log.open("w"))
-        bird = [str(find_tool("bird")), "-f", "-c", str(self._configuration)]
-        stack.enter_context(
-            self.namespace.running(*bird, "-s", str(self._control), stdout=log, stderr=log)
-        )
-        eventually(self._control.exists)
-
-    def ask(self, *command: str) -> str:
-        """What BIRD's control client prints."""
-        return run(str(find_tool("birdc")), "-s", str(self._control), *command)
-
-    def has(self, prefix: str) -> bool:
-        """Whether BIRD has put a route into the kernel."""
-        family = "-6" if ":" in prefix else "-4"
-        routes = self.namespace.ip(family, "route", "show", "proto", "bird")
-        return any(line.split()[0] == prefix for line in routes.splitlines())
-
-    @contextmanager
-    def watched(self) -> Iterator[list[str]]:
-        """What happens to the kernel's routes during the block, a line each."""
-        lines: list[str] = []
-        command = ["ip", "-o", "monitor", "route"]
-        with self.namespace.running(*command, stdout=subprocess.PIPE) as monitor:
-            reader = threading.Thread(target=lambda: lines.extend(monitor.stdout or ()))
-            reader.start()
-            self.namespace.ip("route", "add", "192.0.2.1/32", "dev", "lo")
-            eventually(lambda: lines)  # it watches: it has seen the route above
-            lines.clear()
-            yield lines
-        reader.join(timeout=10)
+def whole(announcement: "str | dict[str, Any]") -> list[Any]:
+    """All fields of an announcement, as the relay reads them; a prefix has none but itself."""
+    given = {"prefix": announcement} if isinstance(announcement, str) else announcement
+    fields: dict[str, Any] = {
+        "prefix": None,
+        "med": None,
+        "communities": [],
+        "prepend": 0,
+        "local_pref": None,
+        "next_hop": None,
+    }
+    return list((fields | given).values())
 
 
 class Host:
@@ -133,9 +63,8 @@ class Host:
         return self._answers.get(timeout=DEADLINE_S)
 
     def announce(self, *announcements: Any) -> None:
-        """Make this the whole set: prefixes, or lists of prefix, MED and communities."""
-        whole = [[each, None, []] if isinstance(each, str) else each for each in announcements]
-        self.ask(do="announce", announcements=whole)
+        """Make this the whole set: prefixes, or mappings of an announcement's fields."""
+        self.ask(do="announce", announcements=[whole(each) for each in announcements])
 
     def is_up(self, peer: str) -> bool:
         """Whether the speaker says that a session is up."""
@@ -173,8 +102,55 @@ class Network:
         self.lb = self._namespace("lb")
         stack.callback(self._end_orphan)
 
-    def router(self, number: int = 1, *, options: str = "") -> Router:
-        """A router on a link of its own, running; `options` go into BIRD's session."""
+    def router(self, number: int = 1, **wishes: Any) -> BirdRouter:
+        """A BIRD on a link of its own, running."""
+        router = BirdRouter(*self._place(number))
+        router.start(self._stack, Wishes(**wishes))
+        return router
+
+    def frr(self, number: int = 1, **wishes: Any) -> FrrRouter:
+        """An FRR on a link of its own, running."""
+        router = FrrRouter(*self._place(number))
+        router.start(self._stack, Wishes(**wishes))
+        return router
+
+    def host(self, bgp: dict[str, Any] | None, *, patience_s: float = DEADLINE_S) -> Host:
+        """Start a daemon's process in the load balancer's namespace.
+
+        `patience_s` is how long it waits for a speaker that hangs.
+        """
+        command = [sys.executable, str(HOST), str(self.state), str(patience_s)]
+        path = os.pathsep.join((str(find_tool("bird").parent), os.environ["PATH"]))
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        process = self._stack.enter_context(
+            self.lb.running(*command, env=os.environ | {"PATH": path}, **pipes)
+        )
+        host = Host(process)
+        host.tell(bgp=bgp)
+        return host
+
+    def speaker_pid(self) -> int:
+        """The number of the process that the daemon supervises: ExaBGP, or BIRD's relay."""
+        pidfiles = [self.state / "exabgp.pid", self.state / "bird.pid"]
+        texts = [path.read_text() for path in pidfiles if path.exists()]
+        return next(pid for pid in map(int, texts) if pid in self.lb.processes)
+
+    def child_pid(self) -> int:
+        """The number of its only child: ExaBGP's relay, or BIRD."""
+        pid = self.speaker_pid()
+        return int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
+
+    def helper_pid(self) -> int:
+        """The number of the relay of the BFD helper."""
+        return int((self.state / "bfd" / "bird.pid").read_text())
+
+    def kill(self, pid: int) -> None:
+        """End a process of the load balancer's without a word."""
+        assert pid in self.lb.processes
+        os.kill(pid, signal.SIGKILL)
+
+    def _place(self, number: int) -> tuple[int, Namespace, Path]:
+        """A link to a new namespace, and a directory for what runs there."""
         name = f"r{number}"
         namespace = self._namespace(name)
         peer = ["type", "veth", "peer", "lb", "netns", namespace.name]
@@ -185,36 +161,7 @@ class Network:
             end.ip("link", "set", device, "up")
         directory = self._directory / name
         directory.mkdir()
-        router = Router(number, namespace, directory)
-        router.start(self._stack, options)
-        return router
-
-    def host(
-        self, bgp: dict[str, Any] | None, *, keep_s: float = 60.0, patience_s: float = DEADLINE_S
-    ) -> Host:
-        """Start a daemon's process in the load balancer's namespace.
-
-        `patience_s` is how long it waits for an ExaBGP that hangs.
-        """
-        command = [sys.executable, str(HOST), str(self.state), str(keep_s), str(patience_s)]
-        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        process = self._stack.enter_context(self.lb.running(*command, **pipes))
-        host = Host(process)
-        host.tell(bgp=bgp)
-        return host
-
-    def exabgp_pid(self) -> int:
-        """The number of the ExaBGP that runs."""
-        return int((self.state / "exabgp.pid").read_text())
-
-    def relay_pid(self) -> int:
-        """The number of ExaBGP's only child."""
-        pid = self.exabgp_pid()
-        return int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
-
-    def processes(self) -> list[int]:
-        """Every process in the load balancer's namespace."""
-        return [int(pid) for pid in run("ip", "netns", "pids", self.lb.name).split()]
+        return number, namespace, directory
 
     def _namespace(self, name: str) -> Namespace:
         namespace = Namespace(f"{self._tag}-{name}")
@@ -225,32 +172,11 @@ class Network:
 
     def _end_orphan(self) -> None:
         """End what a killed daemon left running; nothing else is in that namespace."""
-        for pid in self.processes():
+        for pid in self.lb.processes:
             os.kill(pid, signal.SIGKILL)
 
 
-def bgp_section(*routers: Router, **peer_options: Any) -> dict[str, Any]:
+def bgp_section(*routers: Router, speaker: str = "exabgp", **peer_options: Any) -> dict[str, Any]:
     """The document's section for IPv4 sessions with these routers."""
     peers = [{"address": router.address, "as": 65001} | peer_options for router in routers]
-    return {"as": 64512, "router_id": "10.9.1.1", "peers": peers}
-
-
-def _bird_configuration(router: Router, options: str) -> str:
-    kernel = "".join(
-        f"protocol kernel {{ {family} {{ export all; import none; }}; }}\n"
-        for family in ("ipv4", "ipv6")
-    )
-    sessions = "".join(
-        f"""protocol bgp lb_{family} {{
-            local {ours} as 65001;
-            neighbor {peer} as 64512;
-            error wait time 1,2; connect delay time 1; connect retry time 1;
-            {family} {{ import all; export none; }};
-            {options}
-        }}\n"""
-        for family, ours, peer in (
-            ("ipv4", router.address, router.address.replace("254", "1")),
-            ("ipv6", router.address6, router.address6.replace("254", "1")),
-        )
-    )
-    return f"router id {router.address};\nprotocol device {{}}\n{kernel}{sessions}"
+    return {"as": 64512, "router_id": "10.9.1.1", "speaker": speaker, "peers": peers}

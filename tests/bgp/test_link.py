@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 
 from headrace.bgp.link import (
     CommandRefused,
+    Event,
     LinkLostError,
     RelayLink,
     SessionChanged,
+    WatchChanged,
+    check_communities,
     decode_announcements,
     encode_announcements,
 )
@@ -27,7 +30,10 @@ announcements = st.builds(
     Announcement,
     networks,
     st.none() | st.integers(0, 2**32 - 1),
-    st.lists(st.sampled_from(["1:2", "1:2:3", "no-export"])).map(tuple),
+    st.lists(st.sampled_from(["1:2", "1:2:3"])).map(tuple),
+    st.integers(0, 16),
+    st.none() | st.integers(0, 2**32 - 1),
+    st.none() | st.ip_addresses(),
 )
 
 
@@ -63,7 +69,7 @@ def link_fed(data: bytes, *, limit: int = 2**16) -> Iterator[tuple[RelayLink, Wi
         yield link, wire
 
 
-async def read_events(data: bytes, *, limit: int = 2**16) -> list[SessionChanged | CommandRefused]:
+async def read_events(data: bytes, *, limit: int = 2**16) -> list[Event]:
     with link_fed(data, limit=limit) as (link, _):
         return [event async for event in link.events()]
 
@@ -75,22 +81,39 @@ def test_announcements_survive_the_way_to_the_relay(some: frozenset[Announcement
 
 
 @pytest.mark.parametrize(
-    "community", ["", "1", "1:2:3:4", "1:2 ]", "no export", "1:2\nshutdown", "-1:2"]
+    "community", ["", "1", "1:2:3:4", "1:2 ]", "no export", "1:2\nshutdown", "-1:2", "65536:1"]
 )
-def test_what_is_no_community_never_reaches_exabgp(community: str) -> None:
-    with pytest.raises(ConfigError, match="is no community"):
-        encode_announcements([Announcement(IPv4Network("20.20.20.1/32"), None, (community,))])
+def test_what_is_no_community_never_reaches_a_speaker(community: str) -> None:
+    with pytest.raises(ConfigError, match="is not a community"):
+        check_communities([Announcement(IPv4Network("20.20.20.1/32"), None, (community,))])
 
 
 async def test_events_are_values() -> None:
     session = {"type": "session", "peer": "10.9.1.254", "state": "up", "since": 4.5, "reason": ""}
     refused = {"type": "refused", "command": "announce"}
-    data = b"".join(json.dumps(message).encode() + b"\n" for message in (session, refused))
+    watched = {"type": "watched", "peer": "10.9.1.254", "state": "down", "since": 5.0}
+    messages = [session, refused, watched, watched | {"state": None}]
+    data = b"".join(json.dumps(message).encode() + b"\n" for message in messages)
 
     events = await read_events(data)
 
-    event = SessionEvent(ip_address("10.9.1.254"), SessionState.UP)
-    assert events == [SessionChanged(event, 4.5), CommandRefused("announce")]
+    peer = ip_address("10.9.1.254")
+    assert events == [
+        SessionChanged(SessionEvent(peer, SessionState.UP), 4.5),
+        CommandRefused("announce"),
+        WatchChanged(peer, SessionState.DOWN, 5.0),
+        WatchChanged(peer, None, 5.0),
+    ]
+
+
+@pytest.mark.parametrize("name", ["exabgp", "speaker"])
+async def test_a_relay_of_another_version_is_known_by_its_process(name: str) -> None:
+    line = json.dumps({"type": "hello", "version": 1, name: 42}).encode()
+
+    with link_fed(line + b"\n") as (link, _):
+        hello = await link.hello()
+
+    assert (hello.version, hello.speaker_pid) == (1, 42)
 
 
 async def test_who_waits_for_an_answer_hears_that_the_relay_is_gone() -> None:

@@ -1,436 +1,52 @@
-"""The relay's protocol, without I/O: what it says to ExaBGP and to the daemon."""
+"""What both relays have in common: what is handed over, and what they are made of."""
 
 import ast
-import json
 import sys
-from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from headrace.bgp import relay as relay_module
-from headrace.bgp.relay import (
-    LIMIT_COMMAND_PREFIXES,
-    LIMIT_LINE_BYTES,
-    MessageError,
-    Relay,
-    Side,
-)
-
-R1 = "10.9.1.254"
-R2 = "10.9.2.254"
-OURS = {R1: "10.9.1.1", R2: "10.9.2.1", "fd09::254": "fd09::1"}
-VIP = "20.20.20.1/32"
-
-
-def new_relay(*, keep_s: float = 60.0) -> Relay:
-    return Relay(exabgp_pid=42, keep_s=keep_s)
-
-
-def state_line(peer: str, state: str, local: str | None = None) -> bytes:
-    """A session event as ExaBGP 5 prints it."""
-    address = {"local": local or OURS[peer], "peer": peer}
-    neighbor = {"address": address, "asn": {"local": 1, "peer": 2}, "state": state}
-    if state == "down":
-        neighbor["reason"] = "peer reset"
-    return f"{json.dumps({'exabgp': '5.0.0', 'type': 'state', 'neighbor': neighbor})}\n".encode()
-
-
-def announce_line(request_id: int, *routes: str | list[Any]) -> bytes:
-    whole = [[route, None, []] if isinstance(route, str) else route for route in routes]
-    message = {"type": "announce", "id": request_id, "announcements": whole}
-    return f"{json.dumps(message)}\n".encode()
-
-
-def commands_of(relay: Relay) -> list[str]:
-    return relay.data_to_send(Side.EXABGP).decode().splitlines()
-
-
-def told_by(relay: Relay) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in relay.data_to_send(Side.DAEMON).splitlines()]
-
-
-def announcing(*prefixes: str, keep_s: float = 60.0) -> Relay:
-    """A relay whose one peer has heard of these prefixes."""
-    relay = new_relay(keep_s=keep_s)
-    relay.connect()
-    relay.receive(Side.EXABGP, state_line(R1, "up"), 0.0)
-    relay.receive(Side.DAEMON, announce_line(1, *prefixes), 0.0)
-    relay.receive(Side.EXABGP, b"done\n" * len(commands_of(relay)), 0.0)
-    relay.data_to_send(Side.DAEMON)
-    return relay
-
-
-def whole(data: bytes) -> list[bytes]:
-    return [data]
-
-
-def byte_by_byte(data: bytes) -> list[bytes]:
-    return [bytes([byte]) for byte in data]
-
-
-def with_a_tail_begun(data: bytes) -> list[bytes]:
-    return [data + b'{"type": "ann']
-
-
-@pytest.mark.parametrize("split", [whole, byte_by_byte, with_a_tail_begun])
-def test_a_set_is_told_to_a_peer_and_then_acknowledged(
-    split: Callable[[bytes], list[bytes]],
-) -> None:
-    relay = new_relay()
-    relay.connect()
-    relay.receive(Side.EXABGP, state_line(R1, "up"), 3.0)
-    relay.data_to_send(Side.DAEMON)
-
-    for part in split(announce_line(7, [VIP, 5, ["1:2", "1:2:3", "no-export"]])):
-        relay.receive(Side.DAEMON, part, 4.0)
-    commands = commands_of(relay)
-    before = told_by(relay)
-    relay.receive(Side.EXABGP, b"done\n", 4.0)
-
-    attributes = "next-hop 10.9.1.1 med 5 community [ 1:2 no-export ] large-community [ 1:2:3 ]"
-    assert commands == [f"neighbor {R1} announce attributes {attributes} nlri {VIP}"]
-    assert before == []
-    assert told_by(relay) == [{"type": "answer", "id": 7, "problems": [], "lines": []}]
-
-
-@pytest.mark.parametrize("split", [whole, byte_by_byte, with_a_tail_begun])
-def test_what_exabgp_says_may_come_in_any_pieces(split: Callable[[bytes], list[bytes]]) -> None:
-    relay = new_relay()
-    relay.connect()
-    told_by(relay)
-
-    for part in split(state_line(R1, "up") + state_line(R2, "connected") + state_line(R1, "down")):
-        relay.receive(Side.EXABGP, part, 3.0)
-
-    assert told_by(relay) == [
-        {"type": "session", "peer": R1, "state": "up", "since": 3.0, "reason": ""},
-        {"type": "session", "peer": R1, "state": "down", "since": 3.0, "reason": "peer reset"},
-    ]
-
-
-def test_only_the_difference_is_sent() -> None:
-    relay = announcing("20.20.20.1/32", "20.20.20.2/32", "20.20.20.3/32")
-
-    relay.receive(
-        Side.DAEMON,
-        announce_line(2, "20.20.20.1/32", ["20.20.20.2/32", 9, []], "20.20.20.4/32"),
-        1.0,
-    )
-
-    assert commands_of(relay) == [
-        f"neighbor {R1} withdraw attributes next-hop 10.9.1.1 nlri 20.20.20.3/32",
-        f"neighbor {R1} announce attributes next-hop 10.9.1.1 med 9 nlri 20.20.20.2/32",
-        f"neighbor {R1} announce attributes next-hop 10.9.1.1 nlri 20.20.20.4/32",
-    ]
-
-
-def test_a_set_that_nobody_can_hear_is_acknowledged_and_told_later() -> None:
-    relay = new_relay()
-    relay.connect()
-    told_by(relay)
-
-    relay.receive(Side.DAEMON, announce_line(1, VIP), 0.0)
-    answers = told_by(relay)
-    relay.receive(Side.EXABGP, state_line(R1, "up"), 5.0)
-
-    assert [answer["id"] for answer in answers] == [1]
-    assert len(commands_of(relay)) == 1
-
-
-def test_a_session_carries_the_family_of_its_own_end() -> None:
-    relay = new_relay()
-    relay.connect()
-    for peer in (R1, "fd09::254"):
-        relay.receive(Side.EXABGP, state_line(peer, "up"), 0.0)
-
-    relay.receive(Side.DAEMON, announce_line(1, VIP, "2001:db8::1/128"), 0.0)
-
-    assert commands_of(relay) == [
-        f"neighbor {R1} announce attributes next-hop 10.9.1.1 nlri {VIP}",
-        "neighbor fd09::254 announce attributes next-hop fd09::1 nlri 2001:db8::1/128",
-    ]
-
-
-def test_a_large_set_is_cut_into_commands_of_bounded_length() -> None:
-    prefixes = [f"20.{n >> 8}.{n & 255}.0/24" for n in range(LIMIT_COMMAND_PREFIXES + 1)]
-    relay = new_relay()
-    relay.receive(Side.EXABGP, state_line(R1, "up"), 0.0)
-
-    relay.receive(Side.DAEMON, announce_line(1, *prefixes), 0.0)
-
-    lengths = [len(command.partition(" nlri ")[2].split()) for command in commands_of(relay)]
-    assert lengths == [LIMIT_COMMAND_PREFIXES, 1]
-
-
-def test_changes_wait_until_exabgp_has_answered_those_before() -> None:
-    relay = new_relay()
-    relay.connect()
-    relay.receive(Side.EXABGP, state_line(R1, "up"), 0.0)
-    relay.receive(Side.DAEMON, announce_line(1, VIP), 0.0)
-    commands_of(relay)
-
-    relay.receive(Side.DAEMON, announce_line(2), 0.0)
-    relay.receive(Side.DAEMON, announce_line(3, "20.20.20.2/32"), 0.0)
-    waiting = commands_of(relay)
-    relay.receive(Side.EXABGP, b"done\n", 0.0)
-
-    assert waiting == []
-    assert [command.split()[2] for command in commands_of(relay)] == ["withdraw", "announce"]
-
-
-def test_what_exabgp_refuses_is_reported_and_not_tried_again() -> None:
-    relay = new_relay()
-    relay.connect()
-    relay.receive(Side.EXABGP, state_line(R1, "up"), 0.0)
-    told_by(relay)
-    relay.receive(Side.DAEMON, announce_line(1, VIP), 0.0)
-    (command,) = commands_of(relay)
-
-    relay.receive(Side.EXABGP, b"error\n", 0.0)
-
-    assert told_by(relay) == [
-        {"type": "refused", "command": command},
-        {"type": "answer", "id": 1, "problems": [command], "lines": []},
-    ]
-    assert commands_of(relay) == []
-
-
-def test_a_command_is_answered_with_the_lines_that_exabgp_printed() -> None:
-    relay = announcing(VIP)
-
-    relay.receive(
-        Side.DAEMON, b'{"type": "command", "id": 4, "text": "show neighbor summary"}\n', 0.0
-    )
-    commands = commands_of(relay)
-    relay.receive(
-        Side.EXABGP, b"Peer AS\n" + state_line(R2, "up") + b"10.9.1.254 65001\ndone\n", 0.0
-    )
-
-    answer = next(message for message in told_by(relay) if message["type"] == "answer")
-    assert commands == ["show neighbor summary"]
-    assert answer["lines"] == ["Peer AS", "10.9.1.254 65001"]
-
-
-def test_a_session_without_a_known_address_of_ours_is_begun_again() -> None:
-    relay = announcing(VIP)
-
-    relay.receive(Side.EXABGP, state_line(R2, "up", local="None"), 0.0)
-
-    assert commands_of(relay) == [f"neighbor {R2} teardown 4"]
-
-
-def test_the_greeting_tells_a_new_daemon_what_there_is() -> None:
-    relay = announcing(VIP)
-    relay.disconnect(1.0)
-
-    relay.connect()
-
-    assert told_by(relay) == [
-        {
-            "type": "hello",
-            "version": relay_module.PROTOCOL_VERSION,
-            "exabgp": 42,
-            "announcements": [[VIP, None, []]],
-            "sessions": [[R1, 0.0]],
-        }
-    ]
-
-
-def test_announcements_outlive_the_daemon_for_a_while() -> None:
-    relay = announcing(VIP, keep_s=60.0)
-    relay.disconnect(100.0)
-
-    relay.tick(159.9)
-    kept = commands_of(relay)
-    relay.tick(160.0)
-
-    assert kept == []
-    assert commands_of(relay) == [f"neighbor {R1} withdraw attributes next-hop 10.9.1.1 nlri {VIP}"]
-    assert relay.next_deadline() is None
-
-
-def test_a_daemon_that_announces_nothing_does_not_prolong_the_while() -> None:
-    relay = announcing(VIP, keep_s=60.0)
-    relay.disconnect(100.0)
-    relay.connect()
-    relay.disconnect(150.0)
-
-    assert relay.next_deadline() == 160.0
-
-
-def test_a_daemon_that_announces_ends_the_while() -> None:
-    relay = announcing(VIP, keep_s=60.0)
-    relay.disconnect(100.0)
-    relay.connect()
-
-    relay.receive(Side.DAEMON, announce_line(1, VIP), 150.0)
-    relay.tick(1000.0)
-
-    assert commands_of(relay) == []
-    assert relay.next_deadline() is None
-
-
-def test_what_an_absent_daemon_asked_is_not_answered_to_its_successor() -> None:
-    relay = new_relay()
-    relay.connect()
-    relay.receive(Side.EXABGP, state_line(R1, "up"), 0.0)
-    relay.receive(Side.DAEMON, announce_line(1, VIP), 0.0)
-    relay.receive(Side.DAEMON, b'{"type": "command", "id": 2, "text": "version"}\n', 0.0)
-
-    relay.disconnect(1.0)
-    relay.connect()
-    told_by(relay)
-    relay.receive(Side.EXABGP, b"done\n", 1.0)
-
-    assert told_by(relay) == []
+from headrace.bgp import relay as relay_package
+from headrace.bgp.relay.messages import Route
+from headrace.bgp.relay.wanted import Wanted
+from tests.bgp.relay_lines import VIP
 
 
 @pytest.mark.parametrize(
-    "line",
-    [
-        pytest.param(b"\n", id="empty"),
-        pytest.param(b"announce\n", id="not JSON"),
-        pytest.param(b"[1]\n", id="a list"),
-        pytest.param(b'{"type": "sing", "id": 1}\n', id="an unknown type"),
-        pytest.param(b'{"type": "announce", "id": 1}\n', id="no announcements"),
-        pytest.param(
-            b'{"type": "announce", "id": 1, "announcements": [["a"]]}\n', id="half a route"
-        ),
-        pytest.param(b'{"type": "announce", "announcements": []}\n', id="no id"),
-        pytest.param(
-            b'{"type": "announce", "id": 1, "announcements": [[[], 1, []]]}\n', id="a list"
-        ),
-        pytest.param(b'{"type": "command", "id": 1}\n', id="no text"),
-        pytest.param(b"x" * (LIMIT_LINE_BYTES + 1), id="a line over the limit"),
-    ],
+    "text",
+    ["", "{}", "[]", '{"until": 1e9, "order": "x"}', '{"until": "x", "order": "{}"}'],
 )
-def test_what_is_no_message_changes_nothing(line: bytes) -> None:
-    relay = announcing(VIP)
+def test_what_was_not_handed_over_is_not_announced(text: str) -> None:
+    wanted = Wanted()
 
-    with pytest.raises(MessageError):
-        relay.receive(Side.DAEMON, line, 0.0)
-
-    relay.disconnect(0.0)
-    relay.connect()
-    assert told_by(relay)[0]["announcements"] == [[VIP, None, []]]
+    assert not wanted.inherit(text, 0.0)
+    assert wanted.routes == {}
 
 
-@settings(deadline=None)
-@given(st.sampled_from(Side), st.binary() | st.text(alphabet='{}[]":,\n1a').map(str.encode))
-def test_no_bytes_raise_anything_but_a_message_error(side: Side, data: bytes) -> None:
-    relay = announcing(VIP)
+def test_what_was_handed_over_too_long_ago_is_not_announced() -> None:
+    former, wanted = Wanted(), Wanted()
+    former.routes = {VIP: Route()}
+    text = former.hand_over(until=110.0)
 
-    try:
-        relay.receive(side, data + b"\n", 0.0)
-    except MessageError:
-        assert side is Side.DAEMON
+    in_time = Wanted().inherit(text, 109.9)
+    too_late = wanted.inherit(text, 110.0)
 
-
-class Speaker:
-    """ExaBGP as the relay sees it: sessions come and go while commands wait to be done.
-
-    A command for a session that is down may be lost or may be kept for the next one.
-    """
-
-    def __init__(self) -> None:
-        self.heard: dict[str, dict[str, str]] = {}
-        self._kept: dict[str, dict[str, str]] = defaultdict(dict)
-        self._commands: list[str] = []
-
-    def queue(self, commands: list[str]) -> None:
-        self._commands += commands
-
-    def has_work(self) -> bool:
-        return bool(self._commands)
-
-    def up(self, peer: str) -> bytes:
-        self.heard[peer] = self._kept.pop(peer, {})
-        return state_line(peer, "up")
-
-    def down(self, peer: str) -> bytes:
-        del self.heard[peer]
-        return state_line(peer, "down")
-
-    def work(self, *, keep: bool) -> bytes:
-        _, peer, action, *rest = self._commands.pop(0).split()
-        attributes, _, prefixes = " ".join(rest).partition(" nlri ")
-        heard = self.heard.get(peer, self._kept[peer] if keep else {})
-        for prefix in prefixes.split():
-            if action == "announce":
-                heard[prefix] = attributes
-            else:
-                heard.pop(prefix, None)
-        return b"done\n"
-
-
-SETS: list[dict[str, int]] = [
-    {},
-    {"20.0.0.1/32": 1},
-    {"20.0.0.1/32": 2, "20.0.0.2/32": 1},
-]
-
-STEPS = st.one_of(
-    st.tuples(st.just("announce"), st.sampled_from(SETS)),
-    st.tuples(st.just("toggle"), st.sampled_from([R1, R2])),
-    st.tuples(st.just("work"), st.booleans()),
-    st.tuples(st.just("daemon"), st.none()),
-)
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.lists(STEPS, min_size=10, max_size=60))
-def test_every_peer_hears_the_set_in_the_end_whatever_happens_on_the_way(
-    steps: list[tuple[str, Any]],
-) -> None:
-    relay, speaker, desired = new_relay(), Speaker(), SETS[0]
-    relay.connect()
-    for action, value in steps:
-        match action:
-            case "announce":
-                desired = value
-                routes = [[prefix, med, []] for prefix, med in value.items()]
-                relay.receive(Side.DAEMON, announce_line(1, *routes), 0.0)
-            case "toggle" if value in speaker.heard:
-                relay.receive(Side.EXABGP, speaker.down(value), 0.0)
-            case "toggle":
-                relay.receive(Side.EXABGP, speaker.up(value), 0.0)
-            case "work" if speaker.has_work():
-                relay.receive(Side.EXABGP, speaker.work(keep=value), 0.0)
-            case "daemon":
-                relay.disconnect(0.0)
-                relay.connect()
-        speaker.queue(commands_of(relay))
-
-    while speaker.has_work():
-        relay.receive(Side.EXABGP, speaker.work(keep=True), 0.0)
-        speaker.queue(commands_of(relay))
-
-    assert speaker.heard == {
-        peer: {
-            prefix: f"attributes next-hop {OURS[peer]} med {med}" for prefix, med in desired.items()
-        }
-        for peer in speaker.heard
-    }
+    assert in_time
+    assert not too_late
+    assert wanted.routes == {}
 
 
 def test_the_relay_imports_the_standard_library_alone() -> None:
-    source = ast.parse(Path(relay_module.__file__).read_text())
+    files = sorted(Path(relay_package.__file__).parent.glob("*.py"))
+    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text()))]
 
     imported = {
-        name.split(".")[0]
-        for node in ast.walk(source)
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for name in (
-            [node.module or ""]
-            if isinstance(node, ast.ImportFrom)
-            else [a.name for a in node.names]
-        )
+        alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names
     }
+    imported |= {
+        node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and node.level == 0
+    }
+    names = {name.split(".")[0] for name in imported}
 
-    assert imported <= sys.stdlib_module_names
-    assert "asyncio" not in imported
+    assert names <= sys.stdlib_module_names
+    assert "asyncio" not in names

@@ -12,17 +12,18 @@ from typing import IO
 
 import pytest
 
-from headrace.bgp import relay as relay_module
-from tests.bgp.support import eventually
-from tests.bgp.test_relay import R1, VIP, announce_line, state_line
+from headrace.bgp.exabgp_configuration import RELAY
+from tests.bgp.namespaces import eventually
+from tests.bgp.relay_lines import R1, VIP, announce_line, hand_over_line, state_line
+from tests.bgp.support import whole
 
-KEEP_S = "0.3"
+KEEP_S = 0.3
 
 
 @contextmanager
 def running_relay(path: Path) -> Iterator["subprocess.Popen[bytes]"]:
     """A relay whose ExaBGP is this test."""
-    command = [sys.executable, "-I", "-S", relay_module.__file__, str(path), KEEP_S]
+    command = [sys.executable, "-I", "-S", str(RELAY), "exabgp", str(path)]
     pipes = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipes, stdout=pipes, bufsize=0) as process:
         try:
@@ -63,17 +64,17 @@ def test_it_finds_the_daemon_again_and_again_and_withdraws_when_it_stays_away(
         write(relay.stdin, state_line(R1, "up"))
         with listening(path) as daemon:
             first = json.loads(daemon.makefile().readline())
-            daemon.sendall(announce_line(1, VIP))
+            daemon.sendall(announce_line(1, VIP, keep_s=KEEP_S))
             announced = read_line(relay.stdout)
             write(relay.stdin, b"done\n")
         with listening(path) as daemon:
             second = json.loads(daemon.makefile().readline())
         withdrawn = read_line(relay.stdout)
 
-    assert first["exabgp"] == os.getpid()
+    assert first["speaker"] == os.getpid()
     assert first["announcements"] == []
     assert b" announce " in announced
-    assert second["announcements"] == [[VIP, None, []]]
+    assert second["announcements"] == [whole(VIP)]
     assert b" withdraw " in withdrawn
 
 
@@ -111,7 +112,7 @@ def test_a_relay_started_again_by_the_same_exabgp_ends_it(tmp_path: Path) -> Non
     assert ended == 0
 
 
-@pytest.mark.parametrize("size", [100_000])
+@pytest.mark.parametrize("size", [50_000])
 def test_a_set_larger_than_a_pipe_passes(tmp_path: Path, size: int) -> None:
     path = tmp_path / "relay.sock"
     prefixes = [f"20.{n >> 16}.{n >> 8 & 255}.{n & 255}/32" for n in range(size)]
@@ -127,3 +128,21 @@ def test_a_set_larger_than_a_pipe_passes(tmp_path: Path, size: int) -> None:
                     heard.update(buffered.readline().decode().partition(" nlri ")[2].split())
 
     assert heard == set(prefixes)
+
+
+def test_what_is_handed_over_is_told_by_the_next_relay(tmp_path: Path) -> None:
+    path = tmp_path / "relay.sock"
+    with running_relay(path), listening(path) as daemon:
+        lines = daemon.makefile()
+        lines.readline()
+        daemon.sendall(announce_line(1, VIP) + hand_over_line(2, within_s=60.0))
+        answers = [json.loads(lines.readline())["id"] for _ in range(2)]
+
+    (tmp_path / "relay.sock.ran").unlink()  # the next one belongs to another ExaBGP
+    with running_relay(path) as second:
+        write(second.stdin, state_line(R1, "up"))
+        told = read_line(second.stdout)
+
+    assert answers == [1, 2]
+    assert b" announce " in told
+    assert not (tmp_path / "relay.sock.handover").exists()

@@ -3,28 +3,38 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from headrace.bgp import ExabgpSpeaker
-from headrace.bgp.speaker import RESTART_S_MAX, STEADY_S
+from headrace.bgp import BgpSpeaker
+from headrace.bgp.link import WatchChanged
+from headrace.bgp.sessions import WATCH_DELAY_S, Watch
+from headrace.bgp.supervisor import RESTART_S_MAX, STEADY_S
 from headrace.control.ports import Speaker
-from headrace.model import Announcement, Bgp, ConfigError, SessionEvent, UnavailableError
-
-VIP = Announcement(IPv4Network("20.20.20.1/32"))
-BGP = Bgp.model_validate(
-    {
-        "as": 64512,
-        "router_id": "10.9.1.1",
-        "peers": [{"address": "10.9.1.254", "as": 65001, "local_address": "10.9.1.1"}],
-    }
+from headrace.model import (
+    Announcement,
+    Bgp,
+    ConfigError,
+    SessionEvent,
+    SessionState,
+    SpeakerKind,
+    UnavailableError,
 )
+
+PEER = ip_address("10.9.1.254")
+VIP = Announcement(IPv4Network("20.20.20.1/32"))
+
+
+def section(**keys: Any) -> Bgp:
+    peer = {"address": str(PEER), "as": 65001, "local_address": "10.9.1.1"}
+    return Bgp.model_validate({"as": 64512, "router_id": "10.9.1.1", "peers": [peer]} | keys)
 
 
 @asynccontextmanager
-async def running(speaker: ExabgpSpeaker, bgp: Bgp | None) -> AsyncIterator[None]:
+async def running(speaker: BgpSpeaker, bgp: Bgp | None) -> AsyncIterator[None]:
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         group.create_task(speaker.run(bgp))
         try:
@@ -33,14 +43,30 @@ async def running(speaker: ExabgpSpeaker, bgp: Bgp | None) -> AsyncIterator[None
             await speaker.stop()
 
 
-def speaker_in(directory: Path, events: list[SessionEvent] | None = None) -> ExabgpSpeaker:
-    return ExabgpSpeaker(directory, ([] if events is None else events).append)
+def speaker_in(directory: Path, events: list[SessionEvent] | None = None) -> BgpSpeaker:
+    return BgpSpeaker(directory, ([] if events is None else events).append)
+
+
+async def alarms_of(speaker: BgpSpeaker) -> tuple[str, ...]:
+    """The first alarms that there are."""
+    async with asyncio.timeout(10):
+        while not (alarms := speaker.alarms()):
+            await asyncio.sleep(0.01)
+    return alarms
+
+
+@pytest.fixture
+def without_bird(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine that has no BIRD."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("headrace.bgp.bird._SYSTEM_FOLDERS", ())
 
 
 def test_it_is_what_control_calls_a_speaker(tmp_path: Path) -> None:
     speaker: Speaker = speaker_in(tmp_path)
 
     assert speaker.sessions == {}
+    assert speaker.alarms() == ()
 
 
 async def test_without_a_bgp_section_only_nothing_can_be_announced(tmp_path: Path) -> None:
@@ -65,25 +91,77 @@ async def test_a_wrong_community_is_refused_before_anything_is_kept(tmp_path: Pa
 async def test_a_directory_with_a_long_name_is_refused(tmp_path: Path) -> None:
     speaker = speaker_in(tmp_path / ("d" * 108))
 
-    with pytest.raises(UnavailableError, match="cannot listen on"):
+    with pytest.raises(ExceptionGroup) as caught:
         await speaker.run(None)
+
+    assert "cannot listen on" in str(caught.value.exceptions[0])
 
 
 def test_a_child_that_keeps_dying_is_started_ever_later(tmp_path: Path) -> None:
-    speaker = speaker_in(tmp_path)
+    supervisor = speaker_in(tmp_path)._supervisor
 
-    waits = [speaker._backoff(0.1) for _ in range(20)]
+    waits = [supervisor._backoff(0.1) for _ in range(20)]
 
     assert waits == sorted(waits)
     assert waits[0] <= 0.1
     assert waits[-1] == RESTART_S_MAX
-    assert speaker._backoff(STEADY_S) == waits[0]
+    assert supervisor._backoff(STEADY_S) == waits[0]
+
+
+@pytest.mark.usefixtures("without_bird")
+async def test_a_speaker_that_is_not_there_is_an_alarm(tmp_path: Path) -> None:
+    speaker = speaker_in(tmp_path / "bgp")
+
+    async with running(speaker, section(speaker="bird")):
+        alarms = await alarms_of(speaker)
+
+    assert alarms == ("BIRD is not running: nothing is announced; it is started again",)
+
+
+@pytest.mark.usefixtures("without_bird")
+async def test_a_helper_that_is_not_there_is_an_alarm_until_bfd_is_not_asked_for(
+    tmp_path: Path,
+) -> None:
+    speaker = speaker_in(tmp_path / "bgp")
+
+    async with running(speaker, section(bfd={})):
+        [alarm] = await alarms_of(speaker)
+        await speaker.configure(section())
+        after = speaker.alarms()
+
+    assert "the BFD helper is not running" in alarm
+    assert after == ()
+
+
+@pytest.mark.parametrize(
+    ("session_s", "watch", "alarm"),
+    [
+        pytest.param(None, None, False, id="no session"),
+        pytest.param(1.0, None, False, id="a young session"),
+        pytest.param(60.0, None, True, id="nothing heard"),
+        pytest.param(60.0, (SessionState.UP, 50.0), False, id="up"),
+        pytest.param(60.0, (SessionState.DOWN, 1.0), False, id="down for a moment"),
+        pytest.param(60.0, (SessionState.DOWN, 50.0), True, id="down for long"),
+    ],
+)
+def test_a_session_that_bfd_does_not_watch_is_an_alarm(
+    session_s: float | None, watch: tuple[SessionState, float] | None, *, alarm: bool
+) -> None:
+    now, seen = 1000.0, Watch()
+    if watch is not None:
+        seen.note(WatchChanged(PEER, watch[0], now - watch[1]))
+    sessions = {} if session_s is None else {PEER: (SessionState.UP, now - session_s)}
+
+    alarms = seen.alarms(section(bfd={}), sessions, now)
+
+    assert WATCH_DELAY_S < 50.0
+    assert bool(alarms) is alarm
 
 
 class SilentLink:
-    """A relay whose ExaBGP takes everything and answers nothing."""
+    """A relay whose speaker takes everything and answers nothing."""
 
-    async def announce(self, _: frozenset[Announcement]) -> list[str]:
+    async def announce(self, *_: object) -> list[str]:
         await asyncio.Event().wait()
         return []
 
@@ -91,22 +169,24 @@ class SilentLink:
 class Victim:
     """A process that can be killed."""
 
+    pid = 42
     killed = False
 
     def kill(self) -> None:
         self.killed = True
 
 
-async def test_who_asks_again_and_again_gets_a_silent_exabgp_killed_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind", list(SpeakerKind))
+async def test_who_asks_again_and_again_gets_a_silent_speaker_killed_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.setattr("headrace.bgp.speaker.ANNOUNCE_TIMEOUT_S", 0.1)
     speaker, victim = speaker_in(tmp_path), Victim()
-    speaker._take(BGP)
+    speaker._take(section(speaker=kind))
     speaker._begun.set()
-    speaker._linked.set()
-    monkeypatch.setattr(speaker, "_link", SilentLink())
-    monkeypatch.setattr(speaker, "_process", victim)
+    speaker._supervisor.linked.set()
+    monkeypatch.setattr(speaker._supervisor, "link", SilentLink())
+    monkeypatch.setattr(speaker._supervisor, "_process", victim)
 
     with pytest.raises(UnavailableError, match="started anew"):
         await ask_impatiently(speaker)
@@ -114,7 +194,7 @@ async def test_who_asks_again_and_again_gets_a_silent_exabgp_killed_all_the_same
     assert victim.killed
 
 
-async def ask_impatiently(speaker: ExabgpSpeaker) -> None:
+async def ask_impatiently(speaker: BgpSpeaker) -> None:
     """Give up soon and ask again, as control does; returns when the speaker answers."""
     async with asyncio.timeout(5):
         while True:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import structlog
 
 from headrace.cli.main import main
 from tests.api.fakes import Api, FakeOperator, running_api
@@ -38,7 +39,7 @@ def api(tmp_path: Path, operator: FakeOperator) -> Iterator[Api]:
 @pytest.fixture
 def headrace(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], api: Api
-) -> Headrace:
+) -> Iterator[Headrace]:
     """Runs `headrace` with arguments, in this process, against the API."""
     monkeypatch.setenv("HEADRACE_SERVER", f"unix:{api.path}")
     monkeypatch.setenv("COLUMNS", "200")
@@ -54,4 +55,5 @@ def headrace(
         out, err = capsys.readouterr()
         return Done(code, out, err)
 
-    return run
+    yield run
+    structlog.reset_defaults()  # some commands have it write to this test's stderr

@@ -108,7 +108,6 @@ def test_endpoints_are_attached_and_detached(headrace: Headrace, operator: FakeO
         pytest.param({"--select=hash": ""}, "DSR mode: use --select=hash", id="rr"),
         pytest.param({"--select=hash": "--select=lc"}, "Only Hash Selection criteria", id="lc"),
         pytest.param({"--select=hash": "--select=x"}, "--select 'x' is none of rr, hash", id="sel"),
-        pytest.param({"--bgp": "--monitor"}, "health checks are not served", id="monitor"),
         pytest.param({"--bgp": "--mark=7"}, "marks are not served", id="mark"),
         pytest.param({"--bgp": "--secips=1.1.1.1"}, "DSR has no secondary", id="secips"),
         pytest.param({"--bgp": "--sources=::/8"}, "is no client of VIP 20.20.20.1", id="sources"),
@@ -325,7 +324,8 @@ def test_an_instance_is_found_by_its_name(
 def test_a_server_that_is_no_address_is_refused(headrace: Headrace, server: str) -> None:
     done = headrace("get", "lb", "--server", server)
 
-    assert done.err == f"headrace: --server {server}: write http://HOST:PORT or unix:PATH\n"
+    remedy = "write https://HOST:PORT, http://127.0.0.1:PORT or unix:PATH"
+    assert done.err == f"headrace: --server {server}: {remedy}\n"
 
 
 def test_a_server_by_http_is_asked(headrace: Headrace) -> None:

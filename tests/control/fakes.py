@@ -7,6 +7,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from headrace.model import (
     Announcement,
+    Belief,
     Bgp,
     ConfigError,
     Count,
@@ -14,12 +15,14 @@ from headrace.model import (
     Explanation,
     Flow,
     Forwarding,
+    Health,
     IPAddress,
     KernelError,
     NextHop,
     OuterSources,
     Path,
     Port,
+    ProbeTarget,
     Reach,
     ServiceEntry,
     ServiceKey,
@@ -210,6 +213,10 @@ class FakeSpeaker:
         self.asked = 0  # how often to announce
         self.broken = False
         self.silent = False  # it does what it is told, and never says so
+        self.alarmed: tuple[str, ...] = ()
+
+    def alarms(self) -> tuple[str, ...]:
+        return self.alarmed
 
     async def configure(self, bgp: Bgp | None) -> None:
         if self.broken:
@@ -227,6 +234,49 @@ class FakeSpeaker:
         self.announced = announcements
         if self.silent:
             await asyncio.Event().wait()
+
+
+class FakeChecker:
+    """Believes what a test tells it to."""
+
+    def __init__(self) -> None:
+        self.beliefs: dict[ProbeTarget, Belief] = {}
+        self._changed = asyncio.Event()
+
+    def set_targets(self, targets: frozenset[ProbeTarget]) -> None:
+        unknown = Belief(Health.UNKNOWN, 0.0)
+        self.beliefs = {target: self.beliefs.get(target, unknown) for target in targets}
+
+    async def wait(self) -> None:
+        await self._changed.wait()
+        self._changed.clear()
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    def believe(self, health: Health, *addresses: str, pool: str = "", reason: str = "") -> None:
+        """Have this believed of endpoints; of all if none is named."""
+        for target, belief in self.beliefs.items():
+            is_meant = not addresses or str(target.endpoint) in addresses
+            if is_meant and pool in {"", target.pool} and belief.health is not health:
+                self.beliefs[target] = Belief(health, 0.0, reason)
+                self._changed.set()
+
+
+class FakeProbePaths:
+    def __init__(self) -> None:
+        self.paths: dict[tuple[IPAddress, Encapsulation], Path] = {}
+        self.vips: frozenset[IPAddress] = frozenset()
+        self.broken = False
+
+    async def set_paths(
+        self,
+        paths: Mapping[tuple[IPAddress, Encapsulation], Path],
+        vips: frozenset[IPAddress],
+    ) -> None:
+        if self.broken:
+            raise KernelError("rule", 95)
+        self.paths, self.vips = dict(paths), vips
 
 
 class FakeStore:

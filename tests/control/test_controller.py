@@ -1,6 +1,7 @@
 """The reconciler against a world in memory: order, read-back, failure at every step."""
 
 import asyncio
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.control import Controller, World, restore
+from headrace.control.beliefs import disabled_sets
 from headrace.control.desired import build_desired, targets_of
 from headrace.control.plan import plan_forwarding
 from headrace.model import (
@@ -21,14 +23,22 @@ from headrace.model import (
 )
 from headrace.model.values import Protocol
 
-from .fakes import FakeDataplane, FakeSpeaker, FakeStore, FakeUnderlay, Journal
+from .fakes import (
+    FakeChecker,
+    FakeDataplane,
+    FakeProbePaths,
+    FakeSpeaker,
+    FakeStore,
+    FakeUnderlay,
+    Journal,
+)
 
 VIP = ip_address("20.20.20.1")
 KEY = ServiceKey(VIP, Protocol.TCP, 8080)
 ENTRY = ServiceEntry(str(KEY))
 SEED = """
 services:
-- {vip: 20.20.20.1, protocol: tcp, port: 8080, announce: true, endpoints: [%s]}
+- {vip: 20.20.20.1, protocol: tcp, port: 8080, announce: true, hold_down_s: 0, endpoints: [%s]}
 bgp: {as: 64512, router_id: 11.11.11.1, peers: [{address: 11.11.11.254, as: 65001}]}
 """
 THREE = parse_document(SEED % ", ".join(f"{{address: 5{n}.0.0.1}}" for n in (6, 7, 8)))
@@ -45,11 +55,20 @@ class Node:
         self.underlay = FakeUnderlay()
         self.speaker = FakeSpeaker(self.journal)
         self.store = FakeStore()
+        self.probe_paths = FakeProbePaths()
         self.start()
 
     def start(self) -> None:
         """A daemon's start, in the world as it is."""
-        world = World(self.store, self.dataplane, self.underlay, self.speaker)
+        self.checker = FakeChecker()
+        world = World(
+            self.store,
+            self.dataplane,
+            self.underlay,
+            self.speaker,
+            self.checker,
+            self.probe_paths,
+        )
         self.controller = Controller(world, *restore(self.store, None))
 
     async def edit(self, document: Document) -> int:
@@ -63,7 +82,7 @@ class Node:
 
 @pytest.fixture(autouse=True)
 def quick_withdrawals(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headrace.control.controller.WITHDRAW_WAIT_S", 0.0)
+    monkeypatch.setattr("headrace.control.announcing.WITHDRAW_WAIT_S", 0.0)
 
 
 async def test_adding_runs_endpoints_pool_service_announcement() -> None:
@@ -109,6 +128,16 @@ async def test_removed_endpoint_goes_after_the_table_that_names_it() -> None:
     await node.edit(TWO)
 
     assert node.take_entries() == ["+pool 20.20.20.1:8080/tcp", "-endpoint 57.0.0.1"]
+
+
+async def test_a_capture_under_way_goes_on_through_a_change() -> None:
+    node = Node()
+    await node.edit(THREE)
+    node.dataplane.tuning = replace(node.dataplane.tuning, sample_one_in=100)
+
+    await node.edit(TWO)
+
+    assert node.dataplane.tuning.sample_one_in == 100
 
 
 async def test_same_document_makes_no_revision_and_no_step() -> None:
@@ -308,6 +337,7 @@ def documents(draw: st.DrawFn) -> Document:
             "protocol": "tcp",
             "port": draw(st.sampled_from([port, f"{10 * port}-{10 * port + 2}"])),
             "announce": True,
+            "hold_down_s": 0,
             **draw(policies),
         }
         sharing = draw(st.booleans())
@@ -353,8 +383,13 @@ def test_any_documents_in_a_row_end_as_the_last_one_says(row: list[Document], fa
         await node.controller._reconcile()
         paths = await node.underlay.resolve(targets_of(row[-1]), {}, row[-1].node.sources)
         actual = node.dataplane.read()
-        desired = build_desired(row[-1], paths, actual, {})
+        desired = build_desired(row[-1], paths, actual, {}, disabled_sets(row[-1]))
         assert plan_forwarding(desired, actual) == []
-        assert node.speaker.announced == desired.announcements
+        assert node.speaker.announced == {
+            Announcement(service.prefix)
+            for service in row[-1].services
+            if service.announce
+            and not all(each.disabled for each in row[-1].pool_of(service).endpoints)
+        }
 
     asyncio.run(apply_all())

@@ -5,9 +5,10 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from headrace.control.controller import settle_interval_s
+from headrace.control.beliefs import disabled_sets
 from headrace.control.desired import build_desired, targets_of
 from headrace.control.plan import SetDown, SetServerIds, plan_forwarding
+from headrace.control.settling import settle_interval_s
 from headrace.model import (
     Affinity,
     Announcement,
@@ -32,7 +33,7 @@ from .test_controller import SEED, Node
 
 @pytest.fixture(autouse=True)
 def quick_withdrawals(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headrace.control.controller.WITHDRAW_WAIT_S", 0.0)
+    monkeypatch.setattr("headrace.control.announcing.WITHDRAW_WAIT_S", 0.0)
 
 
 BGP = """
@@ -187,7 +188,7 @@ async def test_a_vip_that_no_peer_can_hear_of_is_told() -> None:
     await node.edit(document(IPV6 % "2001:db8::1", BGP4))
 
     assert node.controller.status().services[0].why_not == (
-        "it is to be announced, but no BGP peer has an IPv6 address"
+        "it is to be announced, but no BGP peer hears IPv6 prefixes; name ipv6 in its families"
     )
 
 
@@ -251,7 +252,7 @@ async def test_an_endpoint_that_one_of_its_pools_uses_is_not_down() -> None:
     found = parse_document("services:\n" + service.format(80, one) + service.format(81, other))
     paths = await FakeUnderlay().resolve(targets_of(found), {}, OuterSources())
 
-    desired = build_desired(found, paths, Forwarding((), {}, {}, {}), {})
+    desired = build_desired(found, paths, Forwarding((), {}, {}, {}), {}, disabled_sets(found))
 
     assert desired.down == frozenset()
     assert [pool.table.candidates[0].down for pool in desired.pools.values()] == [True, False]
@@ -261,12 +262,12 @@ async def test_a_disabled_endpoint_with_a_new_path_is_put_down_as_well() -> None
     found = seed(e6="disabled")
     underlay = FakeUnderlay()
     paths = await underlay.resolve(targets_of(found), {}, OuterSources())
-    before = build_desired(found, paths, Forwarding((), {}, {}, {}), {})
+    before = build_desired(found, paths, Forwarding((), {}, {}, {}), {}, disabled_sets(found))
     actual = Forwarding(before.hash_keys, before.endpoints, {}, {}, down=before.down)
     underlay.outer = {ip_address("56.0.0.1"): ip_address("32.32.32.9")}
     paths = await underlay.resolve(targets_of(found), {}, OuterSources())
 
-    steps = plan_forwarding(build_desired(found, paths, actual, {}), actual)
+    steps = plan_forwarding(build_desired(found, paths, actual, {}, disabled_sets(found)), actual)
 
     assert SetDown(frozenset([ip_address("56.0.0.1")])) in steps
 
@@ -321,7 +322,7 @@ async def test_server_ids_are_taken_away_with_their_last_service_that_routes_by_
     paths = await node.underlay.resolve(targets_of(found), {}, OuterSources())
     actual = node.dataplane.read()
 
-    steps = plan_forwarding(build_desired(found, paths, actual, {}), actual)
+    steps = plan_forwarding(build_desired(found, paths, actual, {}, disabled_sets(found)), actual)
 
     assert SetServerIds("20.20.20.1:443/udp", {}) in steps
 
@@ -361,7 +362,7 @@ def test_settled_slots_are_looked_for_a_few_times_in_the_idle_time(
 async def test_slots_are_settled_by_the_documents_time_again_and_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("headrace.control.controller.SETTLE_S_MAX", 0.0)
+    monkeypatch.setattr("headrace.control.settling.SETTLE_S_MAX", 0.0)
     node = Node()
     await node.edit(parse_document("cluster: {transition_idle_s: 600}"))
     node.dataplane.fails_to_settle = True

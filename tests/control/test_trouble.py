@@ -58,8 +58,12 @@ OTHER_ONLY = with_other_service(WITHOUT_SERVICES)
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, seconds in (("WITHDRAW_WAIT_S", 0.0), ("RETRY_S", 0.01), ("SPEAKER_TIMEOUT_S", 0.02)):
-        monkeypatch.setattr(f"headrace.control.controller.{name}", seconds)
+    for name, seconds in (
+        ("announcing.WITHDRAW_WAIT_S", 0.0),
+        ("controller.RETRY_S", 0.01),
+        ("announcing.SPEAKER_TIMEOUT_S", 0.02),
+    ):
+        monkeypatch.setattr(f"headrace.control.{name}", seconds)
 
 
 @asynccontextmanager

@@ -35,7 +35,7 @@ FLOW_COUNT = 200
 END_S = 20.0
 """For a daemon to end: a silent speaker takes it 6 s."""
 
-_ROUTER_ADDRESS = "10.9.1.254"
+ROUTER_ADDRESS = "10.9.1.254"
 _NUMBERS = itertools.count()
 
 DOCUMENT: dict[str, Any] = {
@@ -50,7 +50,7 @@ DOCUMENT: dict[str, Any] = {
     ],
     "node": {
         "tunnels": [
-            {"endpoint": f"56.56.56.{n}", "local": "10.9.1.1", "remote": _ROUTER_ADDRESS}
+            {"endpoint": f"56.56.56.{n}", "local": "10.9.1.1", "remote": ROUTER_ADDRESS}
             for n in (1, 2, 3)
         ]
     },
@@ -58,7 +58,7 @@ DOCUMENT: dict[str, Any] = {
 BGP = {
     "as": 64512,
     "router_id": "10.9.1.1",
-    "peers": [{"address": _ROUTER_ADDRESS, "as": 65001}],
+    "peers": [{"address": ROUTER_ADDRESS, "as": 65001}],
 }
 
 
@@ -108,7 +108,9 @@ class Node:
         stack.callback(self._remove)
         self._connect()
 
-    def start(self, document: dict[str, Any] = DOCUMENT, *, listen: str = "none") -> Daemon:
+    def start(
+        self, document: dict[str, Any] = DOCUMENT, *options: str, listen: str = "none"
+    ) -> Daemon:
         """Start the daemon; it may not be up yet. The document counts at the first start."""
         (self._directory / "document.json").write_text(json.dumps(document))
         places = ["--state", self._directory / "state"]
@@ -116,14 +118,14 @@ class Node:
         arguments = ["run", "--instance", self.instance, "--listen", listen, *places, *source]
         log = self._directory / f"daemon-{next(_NUMBERS)}.log"
         with log.open("wb") as stderr:
-            process = subprocess.Popen(self._command(*map(str, arguments)), stderr=stderr)
+            process = subprocess.Popen(self._command(*map(str, arguments), *options), stderr=stderr)
         self._stack.callback(process.wait, END_S)
         self._stack.callback(process.kill)
         return Daemon(process, log)
 
-    def start_up(self, document: dict[str, Any] = DOCUMENT) -> Daemon:
+    def start_up(self, document: dict[str, Any] = DOCUMENT, *options: str) -> Daemon:
         """Start the daemon; it forwards to every endpoint when this returns."""
-        daemon = self.start(document)
+        daemon = self.start(document, *options)
         eventually(self._forwards)
         return daemon
 
@@ -136,9 +138,9 @@ class Node:
     def router(self) -> Iterator[Router]:
         """The node's BGP peer, during the block."""
         listener = run_in_namespace(
-            self._router, lambda: socket.create_server((_ROUTER_ADDRESS, PORT))
+            self._router, lambda: socket.create_server((ROUTER_ADDRESS, PORT))
         )
-        with Router(listener, 65001, IPv4Address(_ROUTER_ADDRESS)).running() as router:
+        with Router(listener, 65001, IPv4Address(ROUTER_ADDRESS)).running() as router:
             yield router
 
     @contextmanager
@@ -147,6 +149,15 @@ class Node:
         server = run_in_namespace(self._balancer, lambda: socket.create_server(("127.0.0.1", 0)))
         with server:
             yield server.getsockname()[1]
+
+    @contextmanager
+    def serving_endpoint(self, port: int) -> Iterator[None]:
+        """A TCP server at the router's address, where probes of an endpoint there find it."""
+        server = run_in_namespace(
+            self._router, lambda: socket.create_server((ROUTER_ADDRESS, port))
+        )
+        with server:
+            yield
 
     def send_packets(self, count: int) -> None:
         """Send packets to the service, each of a flow of its own, from the router."""
@@ -171,6 +182,10 @@ class Node:
         ]
         answer = self._client().send("POST", "/v1/explain", json.dumps({"flows": flows}))
         return [explanation["endpoint"] for explanation in answer]
+
+    def why_not(self) -> str:
+        """What keeps the service from being announced."""
+        return str(self._status()["services"][0]["why_not"])
 
     def pins(self) -> list[str]:
         """Every map, program and link that is pinned."""
@@ -203,7 +218,7 @@ class Node:
         run("ip", "-n", self._balancer, "link", "add", "wan", *peer)
         for name, device, address in (
             (self._balancer, "wan", "10.9.1.1/24"),
-            (self._router, "lb", f"{_ROUTER_ADDRESS}/24"),
+            (self._router, "lb", f"{ROUTER_ADDRESS}/24"),
         ):
             run("ip", "-n", name, "address", "add", address, "dev", device)
             run("ip", "-n", name, "link", "set", device, "up")

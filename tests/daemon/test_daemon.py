@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.bgp.support import eventually
-from tests.daemon.node import BGP, DOCUMENT, PREFIX, Node
+from tests.daemon.node import BGP, DOCUMENT, PREFIX, ROUTER_ADDRESS, VIP, Node
 from tests.daemon.router import Heard
 
 pytestmark = [pytest.mark.bpf, pytest.mark.netns]
@@ -143,3 +143,72 @@ def test_a_daemon_starts_on_what_an_ended_one_left(node: Node) -> None:
 
     assert node.pins() == pins
     assert daemon.end() == 0
+
+
+PROBED_PORT = 8053
+CHECK = {
+    "kind": "tcp",
+    "path": "direct",
+    "port": PROBED_PORT,
+    "interval_s": 0.1,
+    "timeout_s": 0.2,
+    "rise": 1,
+    "fall": 2,
+}
+CHECKED = {
+    "services": [
+        {
+            "vip": VIP,
+            "protocol": "udp",
+            "port": 53,
+            "announce": True,
+            "hold_down_s": 0.5,
+            "health": CHECK,
+            "endpoints": [{"address": ROUTER_ADDRESS}],
+        }
+    ],
+    "bgp": BGP,
+}
+
+
+def test_a_vip_is_announced_only_while_its_endpoint_answers_probes(node: Node) -> None:
+    with node.router() as router:
+        with node.serving_endpoint(PROBED_PORT):
+            node.start_up(CHECKED)
+            eventually(lambda: router.hears("announce", PREFIX))
+        eventually(lambda: router.hears("withdraw", PREFIX))
+        why_not = node.why_not()
+        with node.serving_endpoint(PROBED_PORT):
+            prefixes = (IPv4Network(PREFIX),)
+            eventually(lambda: router.heard.count(Heard("announce", prefixes)) == 2)
+
+    assert why_not.startswith(f"0 of 1 endpoints are healthy: {ROUTER_ADDRESS}: ")
+
+
+def test_a_drained_node_withdraws_and_is_taken_back(node: Node) -> None:
+    with node.router() as router:
+        node.start_up(WITH_BGP)
+        eventually(lambda: router.hears("announce", PREFIX))
+
+        drained = node.headrace("drain", "node", "--wait=0.2")
+        eventually(lambda: router.hears("withdraw", PREFIX))
+        before = len(router.heard)
+        undrained = node.headrace("undrain", "node")
+        eventually(lambda: Heard("announce", (IPv4Network(PREFIX),)) in router.heard[before:])
+
+    assert drained.stdout.endswith("this node is drained: no VIP is announced\n"), drained.stderr
+    assert undrained.returncode == 0
+
+
+def test_a_daemon_may_leave_its_vips_announced_for_a_successor(node: Node) -> None:
+    with node.router() as router:
+        daemon = node.start_up(WITH_BGP, "--keep-announced")
+        eventually(lambda: router.hears("announce", PREFIX))
+
+        code = daemon.end()
+        node.start_up().end()
+        eventually(lambda: router.hears("withdraw", PREFIX))
+
+    withdrawals = [each for each in router.heard if each.what == "withdraw"]
+    assert code == 0
+    assert len(withdrawals) == 1

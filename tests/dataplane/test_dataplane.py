@@ -1,6 +1,7 @@
 """The data plane's maps: what is put is read back, by this daemon and by the next one."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -205,4 +206,26 @@ def test_pool_written_again_leaves_its_old_region_to_rest(pins: Path) -> None:
 
     assert len({first, second, third}) == 3
     assert plane._pools._pools.values[0].table.first_line == first
+    plane.close()
+
+
+def test_old_flows_follow_an_endpoint_whose_outer_source_changed(pins: Path) -> None:
+    plane = Dataplane(pins)
+    before, other = reach(1), reach(2)
+    after = replace(before, outer_source=ip_address("31.31.31.99"))
+    new_hop = bytes.fromhex("0200000000cc")
+    for each in (before, other):
+        plane.put_endpoint(each, path(each))
+    plane.put_pool("web", [before, other], spread(2), stamp=1)
+
+    plane.put_endpoint(after, path(after, mac=new_hop))
+    plane.put_pool("web", [after, other], spread(2), stamp=2)
+    plane.remove_endpoint(before)
+
+    paths = [row.path for row in plane.tables().endpoints.values() if row.path]
+    assert {(p.outer_source, p.next_hop.destination_mac) for p in paths if p.outer_source} >= {
+        (before.outer_source, new_hop),
+        (after.outer_source, new_hop),
+    }
+    assert set(plane.read().endpoints) == {after, other}
     plane.close()

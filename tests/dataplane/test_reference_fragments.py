@@ -11,7 +11,7 @@ from scapy.layers.sctp import SCTP
 from scapy.packet import Packet
 
 from headrace.dataplane.reference import Memory, Ports
-from headrace.model import Affinity, FlowTable
+from headrace.model import Affinity, FlowTable, Protocol
 from headrace.model.limits import LIMIT_FRAGMENT_S
 
 from .reference_tables import (
@@ -63,7 +63,7 @@ def test_later_fragments_follow_the_first(piece: Piece) -> None:
 
     assert [each.verdict for each in (first, later, last)] == ["sent"] * 3
     assert first.endpoint == later.endpoint == last.endpoint
-    assert list(memory.fragments.values()) == [Ports(5000, 53, NOW_S)]
+    assert list(memory.fragments.values()) == [Ports(Protocol.UDP, 5000, 53, NOW_S)]
 
 
 def test_a_fragment_is_sent_as_it_is() -> None:
@@ -76,26 +76,62 @@ def test_a_fragment_is_sent_as_it_is() -> None:
     assert_leaves(run(packet, one, memory), "sent", wrapped(bytes(packet)[14:]), 77)
 
 
-@pytest.mark.parametrize("piece", PIECES)
 @pytest.mark.parametrize(
-    "other",
+    "later",
     [
-        pytest.param({"id": 8}, id="of another packet"),
-        pytest.param({"proto": 6, "nh": 6}, id="of another protocol"),
+        pytest.param(piece4(3, b"x", id=8), id="another packet"),
+        pytest.param(piece4(3, b"x", proto=6), id="another protocol"),
+        pytest.param(piece6(3, b"x", id=8), id="another packet, IPv6"),
+        pytest.param(piece6(3, b"x", id=8, nh=60), id="another packet behind options"),
     ],
 )
-def test_fragments_of_an_unknown_packet_are_dropped(piece: Piece, other: dict[str, int]) -> None:
+def test_fragments_of_an_unknown_packet_are_dropped(later: Packet) -> None:
     memory = Memory()
-    run(piece(0, FIRST, more=True), DNS, memory)
-    known = {"id", "proto"} if piece is piece4 else {"id", "nh"}
+    for piece in (piece4, piece6):
+        run(piece(0, FIRST, more=True), DNS, memory)
 
-    outcome = run(piece(3, b"x", **{k: v for k, v in other.items() if k in known}), DNS, memory)
+    assert run(later, DNS, memory).verdict == "drop_fragment"
 
-    assert outcome.verdict == "drop_fragment"
+
+@pytest.mark.parametrize("shown", [0, 6, 43, 44, 60, 132])
+def test_an_ipv6_fragment_has_the_protocol_of_its_first(shown: int) -> None:
+    memory = Memory()
+
+    first = run(piece6(0, IPv6ExtHdrDestOpt() / FIRST, more=True, nh=60), DNS, memory)
+    later = run(piece6(3, b"x", nh=shown), DNS, memory)
+
+    assert (later.verdict, later.endpoint) == ("sent", first.endpoint)
+    assert later.service == first.service
+
+
+def test_an_ipv6_packets_fragments_are_known_without_their_protocol() -> None:
+    memory = Memory()
+
+    run(piece6(0, FIRST, more=True), DNS, memory)
+    run(piece4(0, FIRST, more=True), DNS, memory)
+
+    assert [(key.version, key.protocol) for key in memory.fragments] == [
+        (6, None),
+        (4, Protocol.UDP),
+    ]
+
+
+def test_options_behind_a_later_fragment_of_a_ping_tell_nothing() -> None:
+    memory = Memory()
+
+    first = run(piece6(0, IPv6ExtHdrDestOpt() / ICMPv6EchoRequest(), more=True, nh=60), DNS, memory)
+    later = run(piece6(3, b"x", nh=60), DNS, memory)
+
+    assert (first.verdict, later.verdict) == ("drop_fragment", "drop_fragment")
 
 
 @pytest.mark.parametrize(
-    ("age_s", "expected"), [(LIMIT_FRAGMENT_S, "sent"), (LIMIT_FRAGMENT_S + 1, "drop_fragment")]
+    ("age_s", "expected"),
+    [
+        pytest.param(-1, "sent", id="another CPU has seen the next second"),
+        pytest.param(LIMIT_FRAGMENT_S, "sent", id="in time"),
+        pytest.param(LIMIT_FRAGMENT_S + 1, "drop_fragment", id="too late"),
+    ],
 )
 def test_a_first_fragment_is_remembered_for_a_time(age_s: int, expected: str) -> None:
     memory = Memory()
@@ -139,7 +175,8 @@ def test_icmp_in_fragments_is_dropped(packet: Packet) -> None:
 
 def test_fragments_of_other_protocols_are_unserved() -> None:
     assert verdict(piece4(1, bytes(8), proto=47), DNS) == "drop_unserved"
-    assert verdict(piece6(1, bytes(8), nh=60), DNS) == "drop_unserved"
+    assert verdict(piece4(1, bytes(8), proto=60), DNS) == "drop_unserved"
+    assert verdict(piece6(1, bytes(8), nh=47), DNS) == "drop_unserved"
 
 
 def test_an_atomic_fragment_is_an_ordinary_packet() -> None:
@@ -198,15 +235,45 @@ class TestWherePortsMakeNoDifference:
     def test_a_first_fragment_needs_its_ports_all_the_same(self) -> None:
         assert verdict(piece4(0, b"abc", more=True), self.alike) == "drop_malformed"
 
-    def test_a_first_fragment_notes_the_flow_without_ports(self) -> None:
+    def test_a_first_fragment_notes_its_flow(self) -> None:
         always = tables(
             service(f"{VIP4}:53/udp", flow_table=FlowTable.ALWAYS, **BY_SOURCE),
         )
         memory = Memory()
 
         run(piece4(0, FIRST, more=True), always, memory)
+        run(piece4(3, b"x"), always, memory)
+        run(piece4(3, b"x", id=8), always, memory)  # whose first one is not known
 
-        assert [(f.source_port, f.destination_port) for f in memory.notes] == [(0, 0)]
+        assert [(f.source_port, f.destination_port) for f in memory.notes] == [(5000, 53)]
+
+    @pytest.mark.parametrize(
+        ("known", "expected"),
+        [pytest.param(True, 1, id="after its first"), pytest.param(False, 2, id="before it")],
+    )
+    def test_a_later_fragment_follows_the_note_of_its_flow(
+        self, *, known: bool, expected: int
+    ) -> None:
+        moved = tables(service(f"{VIP4}:53/tcp", words=[unstable(1, anchor=2)], **BY_SOURCE))
+        memory = Memory()
+        header = {"sport": 5000, "dport": 53}
+
+        run(ETHER / IP(src=CLIENT4, dst=VIP4) / TCP(flags="S", **header), moved, memory)
+        if known:
+            run(piece4(0, TCP(flags="A", **header), more=True, proto=6), moved, memory)
+
+        assert run(piece4(3, b"x", proto=6), moved, memory).endpoint == expected
+
+    def test_behind_options_a_later_fragment_needs_its_first(self) -> None:
+        alike = tables(service(f"[{VIP6}]:53/udp", words=[1, 2, 3], **BY_SOURCE))
+        memory = Memory()
+
+        before = run(piece6(3, b"x", nh=60), alike, memory)
+        run(piece6(0, IPv6ExtHdrDestOpt() / FIRST, more=True, nh=60), alike, memory)
+        after = run(piece6(3, b"x", nh=60), alike, memory)
+
+        assert (before.verdict, after.verdict) == ("drop_fragment", "sent")
+        assert after.endpoint == run(piece6(3, b"x"), alike).endpoint
 
     def test_whole_packets_need_a_service_of_their_port(self) -> None:
         packet = ETHER / IP(src=CLIENT4, dst=VIP4) / UDP(dport=9999)

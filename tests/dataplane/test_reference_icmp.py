@@ -6,7 +6,6 @@ from scapy.layers.inet6 import (
     ICMPv6DestUnreach,
     ICMPv6EchoReply,
     ICMPv6EchoRequest,
-    ICMPv6ND_NS,
     ICMPv6PacketTooBig,
     ICMPv6ParamProblem,
     ICMPv6TimeExceeded,
@@ -52,7 +51,9 @@ WEB = tables(
     service(f"[{VIP6}]:80/tcp", words=SPREAD),
 )
 ROUTER4, ROUTER6 = "9.9.9.9", "2001:db8:9::9"
+NOBODY = ["0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255", "::", "::1", "ff02::1"]
 PAYLOAD = bytes(range(57))
+TO6_ICMP = IPv6(src=CLIENT6, dst=VIP6, nh=58)
 
 
 class TestEcho:
@@ -140,6 +141,31 @@ class TestEcho:
         assert verdicts == ["answered_echo", "answered_echo", "drop_answers", "drop_answers"] * 2
 
     @pytest.mark.parametrize(
+        ("limit", "to_pings"),
+        [(0, 0), (1, 1), (2, 2), (3, 3), (4, 3), (5, 4), (7, 6), (8, 6), (1000, 750)],
+    )
+    def test_a_quarter_of_the_answers_is_not_for_pings(self, limit: int, to_pings: int) -> None:
+        limited = tables(service(), tuning=Tuning(answers_per_s=limit))
+        ping = ETHER / TO4 / self.ping4
+        memory = Memory()
+
+        verdicts = [run(ping, limited, memory).verdict for _ in range(limit + 2)]
+
+        assert verdicts.count("answered_echo") == to_pings
+        assert set(verdicts[to_pings:]) == {"drop_answers"}
+
+    @pytest.mark.parametrize("source", NOBODY)
+    def test_a_ping_from_nobody_is_dropped_before_it_is_counted(self, source: str) -> None:
+        none = tables(*WEB.services.items(), tuning=Tuning(answers_per_s=0))
+        if ":" in source:
+            ping = IPv6(src=source, dst=VIP6) / self.ping6
+        else:
+            ping = IP(src=source, dst=VIP4) / self.ping4
+
+        assert verdict(ETHER / ping, WEB) == "drop_sender"
+        assert verdict(ETHER / ping, none) == "drop_sender"
+
+    @pytest.mark.parametrize(
         "packet",
         [
             pytest.param(IP(dst=VIP4, proto=1) / bytes(ICMP(type=8))[:7], id="IPv4"),
@@ -159,7 +185,11 @@ class TestEcho:
         pytest.param(TO4 / ICMP(type=5) / bytes(IP(src=VIP4) / TCP()), id="a redirect"),
         pytest.param(TO4 / ICMP(type=13), id="a timestamp"),
         pytest.param(TO6 / ICMPv6EchoReply(), id="an echo reply, IPv6"),
-        pytest.param(TO6 / ICMPv6ND_NS(tgt=VIP6), id="neighbour discovery"),
+        pytest.param(TO6_ICMP / bytes([132, *bytes(23)]), id="before neighbour discovery"),
+        pytest.param(TO6_ICMP / bytes([138, *bytes(23)]), id="behind neighbour discovery"),
+        pytest.param(
+            IP(src=CLIENT4, dst=VIP4, proto=1) / bytes([135, *bytes(23)]), id="its type in IPv4"
+        ),
     ],
 )
 def test_other_icmp_is_unserved(packet: Packet) -> None:
@@ -169,6 +199,17 @@ def test_other_icmp_is_unserved(packet: Packet) -> None:
 
     assert verdict(ETHER / packet, WEB) == "drop_unserved"
     assert verdict(ETHER / packet, passing) == "pass_unserved"
+
+
+@pytest.mark.parametrize("kind", range(133, 138))
+@pytest.mark.parametrize("source", [CLIENT6, "::", "fe80::1"])
+@pytest.mark.parametrize("unserved", Unserved)
+def test_neighbour_discovery_is_the_kernels(kind: int, source: str, unserved: Unserved) -> None:
+    packet = ETHER / IPv6(src=source, dst=VIP6, nh=58, hlim=255) / bytes([kind, *bytes(23)])
+
+    assert verdict(packet, tables(service(f"[{VIP6}]:80/tcp", unserved=unserved))) == (
+        "pass_neighbour"
+    )
 
 
 def quote4(transport: Packet | bytes, **fields: object) -> Packet:

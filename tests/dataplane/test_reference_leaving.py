@@ -214,6 +214,16 @@ def sized(family: int, length: int, **fields: object) -> Packet:
     return header / Raw(bytes(n % 251 for n in range(length - len(header))))
 
 
+NOBODY = {
+    4: ("0.0.0.0", "0.255.255.255", "127.0.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255"),
+    6: ("::", "::1", "ff00::", "ff02::1"),
+}
+NEXT_TO_NOBODY = {
+    4: ("1.0.0.0", "126.255.255.255", "128.0.0.0", "223.255.255.255"),
+    6: ("::2", "::1:0:0:1", "1::1", "fe80::1", "feff::1"),
+}
+
+
 def too_big4(packet: Packet, mtu: int) -> Packet:
     error = ICMP(type=3, code=4, nexthopmtu=mtu) / Raw(bytes(packet)[:512])
     return IP(src=VIP4, dst=CLIENT4, id=0, flags="DF", ttl=64) / error
@@ -276,6 +286,39 @@ class TestTooBig:
         ]
 
         assert verdicts == ["answered_echo", "drop_answers", "answered_too_big", "drop_answers"]
+
+    def test_a_flood_of_pings_leaves_some_to_it(self, family: int) -> None:
+        four = tables(*SERVICES, tuning=Tuning(answers_per_s=4))
+        ping = ETHER / TO4 / ICMP()
+        big = ETHER / sized(family, MTU)
+        memory = Memory()
+
+        verdicts = [run(packet, four, memory).verdict for packet in [ping] * 4 + [big] * 2]
+
+        assert verdicts[:4] == ["answered_echo"] * 3 + ["drop_answers"]
+        assert verdicts[4:] == ["answered_too_big", "drop_answers"]
+
+    def test_it_may_have_every_answer(self, family: int) -> None:
+        four = tables(*SERVICES, tuning=Tuning(answers_per_s=4))
+        memory = Memory()
+
+        verdicts = [run(ETHER / sized(family, MTU), four, memory).verdict for _ in range(5)]
+
+        assert verdicts == ["answered_too_big"] * 4 + ["drop_answers"]
+
+    def test_nobody_is_not_told(self, family: int) -> None:
+        none = tables(*SERVICES, tuning=Tuning(answers_per_s=0))
+        for source in NOBODY[family]:
+            small, big = (sized(family, length, src=source) for length in (MTU - 40, MTU))
+
+            assert run(ETHER / small, none).verdict == "sent"
+            assert verdict(ETHER / big, none) == "drop_sender"
+
+    def test_their_neighbours_are(self, family: int) -> None:
+        for source in NEXT_TO_NOBODY[family]:
+            outcome = run(ETHER / sized(family, MTU, src=source), by(IPIP4))
+
+            assert outcome.verdict == "answered_too_big"
 
 
 def test_the_answer_is_the_same_whether_ipv4_may_be_fragmented_or_not() -> None:

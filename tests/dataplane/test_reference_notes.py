@@ -190,6 +190,7 @@ class TestUdp:
     @pytest.mark.parametrize(
         ("age_s", "expected"),
         [
+            pytest.param(-1, ANCHOR, id="the control plane is in the next second"),
             pytest.param(IDLE_S, ANCHOR, id="it may be an old flow"),
             pytest.param(IDLE_S + 1, OWNER, id="all old flows are noted by now"),
         ],
@@ -226,8 +227,15 @@ class TestAlways:
 
     settled = moved("udp", words=[OWNER], flow_table=FlowTable.ALWAYS)
 
-    def test_a_flow_stays_where_it_is(self) -> None:
-        memory = noted(NOW_S - IDLE_S + 1, Protocol.UDP)
+    @pytest.mark.parametrize(
+        "seen_s",
+        [
+            pytest.param(NOW_S - IDLE_S + 1, id="seen just in time"),
+            pytest.param(NOW_S + 1, id="seen by a CPU in the next second"),
+        ],
+    )
+    def test_a_flow_stays_where_it_is(self, seen_s: int) -> None:
+        memory = noted(seen_s, Protocol.UDP)
 
         assert goes_to(DATAGRAM, self.settled, memory) == OTHER
         assert memory.notes == {flow(Protocol.UDP): Note(OTHER, 0, NOW_S)}

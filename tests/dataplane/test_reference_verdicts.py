@@ -6,7 +6,7 @@ from pathlib import Path as FilePath
 
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP
-from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt
+from scapy.layers.inet6 import ICMPv6ND_NS, IPv6, IPv6ExtHdrDestOpt
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Raw
 
@@ -42,6 +42,8 @@ REACHED = {
     "drop_quote": (ETHER / TO4 / ICMP(type=3), ANY),
     "drop_source": (syn(), tables(service(sources=frozenset({ip_network("2.0.0.0/8")})))),
     "drop_answers": (ETHER / TO4 / ICMP(), tables(service(), tuning=Tuning(answers_per_s=0))),
+    "drop_sender": (ETHER / IP(src="0.0.0.0", dst=VIP4) / ICMP(), ANY),
+    "pass_neighbour": (ETHER / IPv6(dst=VIP6) / ICMPv6ND_NS(tgt=VIP6), ANY),
 }
 BEYOND = {"drop_no_room"}
 """A driver's business: the reference has all the room it wants."""

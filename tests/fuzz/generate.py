@@ -11,7 +11,10 @@ Change = Callable[[random.Random, bytearray], bytearray]
 
 NOISE_SHARE = 0.08
 MACS_SIZE = 12
-LENGTH_MAX = 2_000
+LENGTH_MAX = 9_014
+LARGE_SHARE = 0.02
+LARGE_SIZES = (4_000, 8_900)
+"""Of IP packets that a driver hands over in two and in three buffers; most others fit one."""
 
 _ETHERTYPES = (0x0800, 0x86DD, 0x8100, 0x88A8, 0x0806)
 _TAGS = (bytearray(b"\x81\x00"), bytearray(b"\x88\xa8"))
@@ -33,6 +36,8 @@ class Generator:
         if chance.random() < NOISE_SHARE:
             return _noise(chance, self._bases)
         data = bytearray(chance.choice(self._bases))
+        if chance.random() < LARGE_SHARE:
+            data = _resized(data, chance.choice(LARGE_SIZES), chance.randbytes(LENGTH_MAX))
         for _ in range(chance.choice((0, 1, 1, 2, 2, 3, 5))):
             data = chance.choice(_CHANGES)(chance, data)
         return bytes(data[:LENGTH_MAX]).ljust(14, b"\x00")
@@ -153,12 +158,16 @@ def _padded(chance: random.Random, data: bytearray) -> bytearray:
 
 
 def _grown(chance: random.Random, data: bytearray) -> bytearray:
-    """The same packet, larger, its length field along with it."""
+    """The same packet about as large as most links carry."""
+    return _resized(data, chance.choice((1_400, 1_460, 1_480, 1_500)), bytes(LENGTH_MAX))
+
+
+def _resized(data: bytearray, size: int, more: bytes) -> bytearray:
+    """The same packet, its length field along with it; what it is short of is taken from `more`."""
     ip = _link_size(data)
     if len(data) < ip + 20:
         return data
-    size = chance.choice((1_400, 1_460, 1_480, 1_500))
-    data = data.ljust(ip + size, b"\x00")
+    data = data + more[: max(0, ip + size - len(data))]
     if data[ip] >> 4 == 6:
         return _put(data, ip + 4, struct.pack("!H", size - 40))
     return _put(data, ip + 2, struct.pack("!H", size))

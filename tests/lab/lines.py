@@ -3,7 +3,7 @@
 import os
 from ipaddress import IPv4Address, IPv4Interface
 
-from headrace.lab.topology import Address, Bgp, BgpPeer, Link, Node, Role, Topology
+from headrace.lab.topology import Address, Bgp, BgpPeer, Link, Node, Role, RoutingDaemon, Topology
 
 CLIENT = "user"
 SERVER = "ep1"
@@ -28,7 +28,9 @@ def line_topology(*, tapped: bool = False) -> Topology:
     return Topology("line", (client, endpoint), (link,), VIP, 8080)
 
 
-def router_topology(speakers: int) -> Topology:
+def router_topology(
+    speakers: int, daemon: RoutingDaemon = RoutingDaemon.BIRD, *, password: str | None = None
+) -> Topology:
     """A router, and as many machines with BGP around it, each on a cable of its own."""
     router = Node(
         "r1",
@@ -40,7 +42,10 @@ def router_topology(speakers: int) -> Topology:
         bgp=Bgp(
             65001,
             IPv4Address("10.0.0.254"),
-            tuple(BgpPeer(IPv4Address(f"10.0.{n}.1"), 64512) for n in range(1, speakers + 1)),
+            tuple(
+                BgpPeer(IPv4Address(f"10.0.{n}.1"), 64512, password) for n in range(1, speakers + 1)
+            ),
+            daemon,
         ),
     )
     others = tuple(

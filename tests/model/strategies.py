@@ -7,24 +7,31 @@ from hypothesis import strategies as st
 
 from headrace.model import (
     Affinity,
+    Bfd,
     Bgp,
     Cluster,
     ConfigError,
     Document,
     Encapsulation,
     Endpoint,
+    Family,
     FlowTable,
+    HealthCheck,
     IPAddress,
     IPNetwork,
     Node,
     OperatorState,
     Peer,
     Pool,
+    ProbeKind,
+    ProbePath,
     Protocol,
+    Role,
     Service,
     ServiceKey,
     TunnelEntry,
     Unserved,
+    WhenUnknown,
     parse_document,
 )
 
@@ -58,11 +65,32 @@ prefixes = prefixes4 | prefixes6
 names = st.from_regex(r"[A-Za-z0-9_.:/\[\]-]{1,20}", fullmatch=True)
 as_numbers = st.integers(1, 2**32 - 1)
 
+seconds = st.integers(0, 86_400).map(float)
+shares = st.integers(0, 100).map(lambda percent: percent / 100)
+
 endpoints = st.builds(
     Endpoint,
     address=unicast,
     weight=st.integers(0, 256),
     state=st.sampled_from(OperatorState),
+    drain_timeout_s=st.none() | seconds,
+)
+checks = st.builds(
+    HealthCheck,
+    kind=st.sampled_from([ProbeKind.TCP, ProbeKind.SCTP]),
+    path=st.sampled_from(ProbePath),
+    interval_s=st.sampled_from([0.25, 2.0, 60.0]),
+    timeout_s=st.sampled_from([0.1, 1.0]),
+    rise=st.integers(1, 100),
+    fall=st.integers(1, 100),
+    port=st.integers(1, 65_535),
+    full_size=st.booleans(),
+) | st.builds(
+    HealthCheck,
+    kind=st.just(ProbeKind.UDP),
+    port=st.integers(1, 65_535),
+    request=st.sampled_from(["", "ping", "hex:00ff"]),
+    response=st.sampled_from(["", "pong", "hex:"]),
 )
 endpoint_lists = st.lists(
     endpoints, min_size=1, max_size=4, unique_by=lambda endpoint: endpoint.address
@@ -75,6 +103,9 @@ pools = st.builds(
     slots=st.sampled_from(_PRIMES),
     encapsulation=with_header,
     dscp=dscps,
+    health=checks | st.just("none"),
+    fail_open_above=shares,
+    unknown=st.sampled_from(WhenUnknown),
 )
 keys = st.builds(
     ServiceKey,
@@ -82,16 +113,28 @@ keys = st.builds(
     protocol=st.sampled_from(Protocol),
     port=st.integers(0, 65_535),
 )
-peers = st.builds(
-    Peer,
-    address=unicast,
-    as_number=as_numbers,
-    port=st.integers(1, 65_535),
-    local_address=st.none() | unicast,
-    hold_time_s=st.integers(3, 65_535),
-    password=st.none() | st.text(st.characters(codec="utf-8"), max_size=80),
-    multihop=st.none() | st.integers(2, 255),
-)
+passwords = st.text(st.characters(codec="ascii", exclude_categories=["C"]), min_size=1, max_size=80)
+families = st.lists(st.sampled_from(Family), min_size=1, unique=True).map(tuple)
+
+
+def peers_of(addresses: st.SearchStrategy[IPAddress]) -> st.SearchStrategy[Peer]:
+    """Peers of one address family."""
+    return st.builds(
+        Peer,
+        address=addresses,
+        as_number=as_numbers,
+        port=st.integers(1, 65_535),
+        local_address=st.none() | addresses,
+        hold_time_s=st.integers(3, 65_535),
+        password=st.none() | passwords,
+        multihop=st.none() | st.integers(2, 255),
+        gtsm=st.booleans(),
+        families=st.none() | families,
+        bfd=st.none() | st.just(value=False),
+    )
+
+
+peers = peers_of(unicast4) | peers_of(unicast6)
 tunnels = st.builds(TunnelEntry, endpoint=unicast, local=unicast4, remote=unicast4) | st.builds(
     TunnelEntry, endpoint=unicast, local=unicast6, remote=unicast6
 )
@@ -103,13 +146,27 @@ nodes = st.builds(
     source6=st.none() | unicast6 | unicast6.map(lambda a: IPv6Network((a, 112), strict=False)),
     gue_port=st.integers(1, 65_535),
     answers_per_s=st.integers(0, 10_000),
+    drain=st.booleans(),
+    drain_wait_s=seconds,
     tunnels=st.lists(tunnels, max_size=3, unique_by=lambda entry: entry.endpoint).map(tuple),
 )
+metrics = st.integers(0, 2**32 - 1)
+communities = st.lists(st.sampled_from(["65535:0", "64512:1:2"]), max_size=2).map(tuple)
 bgps = st.builds(
     Bgp,
     as_number=as_numbers,
     router_id=unicast4,
-    peers=st.lists(peers, min_size=1, max_size=2).map(tuple),
+    role=st.sampled_from(Role),
+    med=st.none() | metrics,
+    communities=communities,
+    prepend=st.integers(0, 16),
+    local_pref=st.none() | metrics,
+    next_hop=st.just("self") | unicast,
+    aggregate=st.lists(prefixes, max_size=2, unique=True).map(tuple),
+    keep_announced_s=st.integers(0, 86_400),
+    bfd=st.none() | st.builds(Bfd, multiplier=st.integers(2, 255)),
+    graceful_restart_s=st.none() | st.integers(1, 4095),
+    peers=st.lists(peers, min_size=1, max_size=2, unique_by=lambda peer: peer.address).map(tuple),
 )
 
 
@@ -129,11 +186,17 @@ def services(draw: st.DrawFn, key: ServiceKey, pool_names: list[str]) -> Service
         endpoints=draw(endpoint_lists) if is_own else None,
         encapsulation=draw(st.none() | with_header) if is_own else None,
         dscp=draw(st.none() | dscps) if is_own else None,
+        health=draw(st.none() | checks) if is_own else None,
+        fail_open_above=draw(st.none() | shares) if is_own else None,
+        unknown=draw(st.none() | st.sampled_from(WhenUnknown)) if is_own else None,
         affinity=draw(st.sampled_from(Affinity)),
         flow_table=draw(st.sampled_from(tables)),
         quic=draw(st.booleans()) if is_udp else False,
         unserved=Unserved.PASS if key.vip.version == 6 else Unserved.DROP,
         announce=draw(st.booleans()),
+        min_healthy=draw(st.sampled_from([1, "1%", "50%", "100%"])),
+        med=100,
+        communities=("65000:1", "4200000000:1:2") if key.vip.version == 6 else None,
     )
     sources = draw(st.lists(clients, max_size=3, unique=True))
     return service.model_copy(update={"sources": tuple(sources)})
@@ -150,6 +213,7 @@ def documents(draw: st.DrawFn) -> Document:
     return Document(
         services=tuple(draw(services(key, sorted(named_pools))) for key in chosen),
         pools=named_pools,
+        health=draw(st.dictionaries(names.filter(lambda name: name != "none"), checks, max_size=2)),
         bgp=draw(st.none() | bgps),
         node=draw(nodes),
         cluster=Cluster(

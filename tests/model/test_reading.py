@@ -289,6 +289,12 @@ _KEYS = [
     "peers",
     "as",
     "tunnels",
+    "health",
+    "kind",
+    "interval_s",
+    "status",
+    "min_healthy",
+    "communities",
     "p",
     "slots",
 ]

@@ -22,6 +22,7 @@ from .packets import (
     ip,
     ping,
     reply,
+    routing,
     tcp,
     transport,
 )
@@ -95,7 +96,7 @@ def followed() -> list[Case]:
 
 
 def told_apart() -> list[Case]:
-    """What makes two fragments those of one packet: addresses, identification, protocol."""
+    """What makes two fragments those of one packet: addresses, identification, IPv4's protocol."""
     cases: list[Case] = []
     for family in FAMILIES:
         vip, other_vip = services.WEB[family], services.FAR[family]
@@ -104,8 +105,9 @@ def told_apart() -> list[Case]:
             "another identification": {"ident": 1},
             "another client": {"client": stranger},
             "another VIP": {"vip": other_vip},
-            "another protocol": {"protocol": 6},
         }
+        if family == 4:
+            others["another protocol"] = {"protocol": 6}
         for what, fields in others.items():
             ident = next(_idents)
             first = fragment(vip, 17, transport(Protocol.UDP), more=True, ident=ident)
@@ -124,6 +126,15 @@ def told_apart() -> list[Case]:
     later = fragment(services.WEB[6], 17, b"x" * 16, offset=10, ident=ident ^ 0x10000000)
     cases.append(
         dropped("IPv6: all 32 bits of an identification count", later, LOST, before=(first,))
+    )
+    cases.append(
+        sent(
+            "IPv6: a later fragment with another protocol is of its first one's",
+            fragment(services.WEB[6], 6, b"x" * 16, offset=10, ident=ident),
+            world.WEB,
+            flow=flow(services.WEB[6], Protocol.UDP),
+            before=(first,),
+        )
     )
     return cases
 
@@ -291,4 +302,113 @@ def atomic() -> list[Case]:
     ]
 
 
-CASES = [*followed(), *told_apart(), *shapes(), *of_icmp(), *portless(), *atomic()]
+def hidden() -> list[Case]:
+    """IPv6 fragments whose protocol only the first one shows: options are cut with the data."""
+    cases: list[Case] = []
+    kinds = {
+        0: ("hop-by-hop options", hop_by_hop()),
+        43: ("a routing header", routing()),
+        44: ("another fragment header", fragment6()),
+        60: ("destination options", destination_options()),
+    }
+    vip, by_source = services.WEB[6], services.BY_SOURCE[6]
+    for number, (what, header) in kinds.items():
+        name = f"IPv6: a later fragment behind {what}"
+        for protocol in Protocol:
+            first, later = _behind(header, number, vip, protocol)
+            cases.append(
+                sent(
+                    f"{name} goes after its first, of {protocol.upper()}",
+                    later,
+                    world.WEB,
+                    flow=flow(vip, protocol),
+                    before=(first,),
+                )
+            )
+        first, later = _behind(header, number, by_source, Protocol.UDP)
+        cases += [
+            sent(
+                f"{name} goes after its first where ports do not matter",
+                later,
+                world.WEB,
+                flow=flow(by_source, Protocol.UDP),
+                affinity=Affinity.SOURCE_IP,
+                before=(first,),
+            ),
+            dropped(
+                f"{name} is lost without its first",
+                _behind(header, number, vip, Protocol.UDP)[1],
+                LOST,
+            ),
+            dropped(
+                f"{name} is lost without its first even where ports do not matter",
+                _behind(header, number, by_source, Protocol.UDP)[1],
+                LOST,
+            ),
+        ]
+    return cases
+
+
+def _behind(header: Packet, number: int, vip: IPAddress, protocol: Protocol) -> tuple[bytes, bytes]:
+    """The two fragments of one packet that has this header behind the fragment header."""
+    ident = next(_idents)
+    carried = header.copy() / transport(protocol)
+    first = frame(ip(vip) / fragment6(more=True, ident=ident) / carried)
+    return first, fragment(vip, number, b"x" * 16, offset=10, ident=ident)
+
+
+def hidden_otherwise() -> list[Case]:
+    """Where such fragments end otherwise than at their first one's service."""
+    vip = services.WEB[6]
+    unserved, pinged, twice = next(_idents), next(_idents), next(_idents)
+    to_81 = destination_options() / tcp(81)
+    request = destination_options() / ping(vip).payload
+    optioned = ip(vip) / destination_options()
+    first = optioned / fragment6(more=True, ident=twice) / destination_options() / tcp()
+    cases = [
+        sent(
+            "IPv6: a later fragment with options before its header and behind it",
+            frame(optioned / fragment6(10, ident=twice, nh=60) / Raw(b"x" * 16)),
+            world.WEB,
+            flow=flow(vip),
+            before=(frame(first),),
+        ),
+        dropped(
+            "IPv6: a later fragment behind options of what nobody serves",
+            fragment(vip, 60, b"x" * 16, offset=10, ident=unserved),
+            "drop_unserved",
+            before=(frame(ip(vip) / fragment6(more=True, ident=unserved) / to_81),),
+        ),
+        dropped(
+            "IPv6: a later fragment behind options of a ping",
+            fragment(vip, 60, b"x" * 16, offset=10, ident=pinged),
+            LOST,
+            before=(frame(ip(vip) / fragment6(more=True, ident=pinged) / request),),
+        ),
+        dropped(
+            "IPv6: a later fragment behind options is not the kernel's though the VIP says pass",
+            fragment(services.PASSING[6], 60, b"x" * 16, offset=10, ident=next(_idents)),
+            LOST,
+        ),
+    ]
+    cases += [
+        dropped(
+            f"IPv6: a later fragment of protocol {number}, which nobody serves",
+            fragment(vip, number, b"x" * 16, offset=10, ident=next(_idents)),
+            "drop_unserved",
+        )
+        for number in (4, 50, 51, 59, 135)
+    ]
+    return cases
+
+
+CASES = [
+    *followed(),
+    *told_apart(),
+    *shapes(),
+    *of_icmp(),
+    *portless(),
+    *atomic(),
+    *hidden(),
+    *hidden_otherwise(),
+]

@@ -1,16 +1,24 @@
-"""Pings of a VIP are answered by the data plane; other ICMP is nobody's."""
+"""Pings of a VIP are answered; neighbour discovery is the kernel's; other ICMP is nobody's."""
 
 from dataclasses import replace
 
 from scapy.layers.inet import ICMP
-from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6ND_NS, ICMPv6ND_RA, ICMPv6ND_RS
+from scapy.layers.inet6 import (
+    ICMPv6EchoReply,
+    ICMPv6ND_NA,
+    ICMPv6ND_NS,
+    ICMPv6ND_RA,
+    ICMPv6ND_Redirect,
+    ICMPv6ND_RS,
+)
 from scapy.packet import Raw
 
 from headrace.model import IPAddress
 
 from . import services
 from .case import Case, dropped, echoed, passed
-from .packets import Fields, frame, ip, ip_of, ping
+from .cases_fragments import fragment
+from .packets import Fields, fragment6, frame, hop_by_hop, ip, ip_of, ping
 from .world import FAMILIES
 
 NUMBER = {4: 1, 6: 58}
@@ -147,13 +155,13 @@ def others() -> list[Case]:
             "a timestamp request": ICMP(type=13),
             "a router solicitation": ICMP(type=10),
             "an address mask request": ICMP(type=17),
+            "type 135, a neighbour solicitation in IPv6": Raw(b"\x87" + bytes(23)),
             "type 255": ICMP(type=255),
         },
         6: {
             "an echo reply": ICMPv6EchoReply(),
-            "a neighbour solicitation": ICMPv6ND_NS(tgt=str(services.WEB[6])),
-            "a router advertisement": ICMPv6ND_RA(),
-            "a router solicitation": ICMPv6ND_RS(),
+            "type 132, the last before neighbour discovery": Raw(b"\x84" + bytes(23)),
+            "type 138, the first behind neighbour discovery": Raw(b"\x8a" + bytes(23)),
         },
     }
     cases: list[Case] = []
@@ -162,14 +170,14 @@ def others() -> list[Case]:
             cases.append(
                 dropped(
                     f"IPv{family}: {what} to a VIP is served by nobody",
-                    frame(ip(services.WEB[family]) / header),
+                    frame(ip_of(services.WEB[family], NUMBER[family]) / header),
                     "drop_unserved",
                 )
             )
             cases.append(
                 passed(
                     f"IPv{family}: {what} is the kernel's where the VIP says so",
-                    frame(ip(services.PASSING[family]) / header),
+                    frame(ip_of(services.PASSING[family], NUMBER[family]) / header),
                     "pass_unserved",
                 )
             )
@@ -188,4 +196,53 @@ def others() -> list[Case]:
     return cases
 
 
-CASES = [*answered(), *fields_kept(), *limited(), *cut(), *others()]
+def neighbours() -> list[Case]:
+    """IPv6 neighbour discovery, of whatever VIP."""
+    web, verdict = services.WEB[6], "pass_neighbour"
+    solicitation = ICMPv6ND_NS(tgt=str(web))
+    solicited = ip(web) / solicitation
+    cases: list[Case] = []
+    for what, header in {
+        "a router solicitation": ICMPv6ND_RS(),
+        "a router advertisement": ICMPv6ND_RA(),
+        "a neighbour solicitation": solicitation,
+        "a neighbour advertisement": ICMPv6ND_NA(tgt=str(web)),
+        "a redirect": ICMPv6ND_Redirect(tgt=str(web)),
+    }.items():
+        for whose, vips in {
+            "a VIP": services.WEB,
+            "a VIP whose other packets are the kernel's": services.PASSING,
+            "a VIP whose services allow few clients": services.SOURCES,
+            "an address in a VIP prefix": services.IN_PREFIX,
+        }.items():
+            cases.append(
+                passed(
+                    f"IPv6: {what} to {whose} is the kernel's",
+                    frame(ip(vips[6]) / header.copy()),
+                    verdict,
+                )
+            )
+    for what, packet in {
+        "behind hop-by-hop options": ip(web) / hop_by_hop() / solicitation,
+        "in an atomic fragment": ip(web) / fragment6() / solicitation,
+        "that asks whether an address is free": ip(web, "::") / solicitation,
+    }.items():
+        cases.append(
+            passed(f"IPv6: a neighbour solicitation {what} is the kernel's", frame(packet), verdict)
+        )
+    cases += [
+        dropped(
+            "IPv6: seven bytes of a neighbour solicitation are not one",
+            frame(ip_of(web, 58) / Raw(bytes(solicited.payload)[:7])),
+            "drop_malformed",
+        ),
+        dropped(
+            "IPv6: a neighbour solicitation in fragments is dropped (RFC 6980)",
+            fragment(web, 58, solicited.payload, more=True, ident=0x3A00),
+            "drop_fragment",
+        ),
+    ]
+    return cases
+
+
+CASES = [*answered(), *fields_kept(), *limited(), *cut(), *others(), *neighbours()]

@@ -8,7 +8,7 @@ from itertools import count
 from scapy.packet import Packet
 
 from headrace.maglev import slot_of
-from headrace.model import Protocol
+from headrace.model import Affinity, Protocol
 
 from . import expect, services, world
 from .case import Case, sent
@@ -18,6 +18,7 @@ from .services import NEVER, UNSTABLE_PORTS
 from .world import FAMILIES, A, B, C, WorldPool
 
 _sports = count(10_000)
+_idents = count(0x6200)
 CONNECTED = (Protocol.TCP, Protocol.SCTP)
 
 
@@ -190,6 +191,42 @@ def of_others(family: int) -> list[Case]:
     ]
 
 
+def of_source_ip(family: int, protocol: Protocol) -> list[Case]:
+    """Where ports do not matter a connection's fragments follow its note all the same."""
+    vip, pool = services.BY_SOURCE_CHANGED[family], world.CHANGED
+    noted, unknown, opened, ident = next(_sports), next(_sports), next(_sports), next(_idents)
+    syn = frame(ip(vip) / opening(protocol, 80, noted))
+
+    def first(header: Packet) -> bytes:
+        return fragment(vip, protocol.number, header, more=True, ident=ident)
+
+    later = fragment(vip, protocol.number, b"x" * 8, offset=9, ident=ident)
+    orphan = fragment(vip, protocol.number, b"x" * 8, offset=9, ident=next(_idents))
+    of_noted = first(middle(protocol, 80, noted))
+    of_unknown = first(middle(protocol, 80, unknown))
+    of_opened = first(opening(protocol, 80, opened))
+
+    def case(what: str, packet: bytes, ports: tuple[int, int], whom: int, *before: bytes) -> Case:
+        return sent(
+            f"IPv{family} {protocol.upper()}, source-ip: {what}",
+            packet,
+            pool,
+            flow=flow(vip, protocol, *ports),
+            affinity=Affinity.SOURCE_IP,
+            to=pool.reaches[whom],
+            before=before,
+        )
+
+    return [
+        case("a first fragment goes where its connection is noted", of_noted, (80, noted), B, syn),
+        case("a later fragment does after its first", later, (80, noted), B, syn, of_noted),
+        case("a later one that comes before its first goes to the anchor", orphan, (0, 0), A, syn),
+        case("a first one of an unknown connection does", of_unknown, (80, unknown), A),
+        case("and a later one after it", later, (80, unknown), A, of_unknown),
+        case("a later one of what opens a connection", later, (80, opened), B, of_opened),
+    ]
+
+
 def of_never(family: int) -> list[Case]:
     """A service without a flow table has no notes and no anchors."""
     vip = services.UNSTABLE[family]
@@ -257,7 +294,7 @@ CASES = [
     *(
         case
         for family in FAMILIES
-        for of in (of_new, of_old)
+        for of in (of_new, of_old, of_source_ip)
         for p in CONNECTED
         for case in of(family, p)
     ),

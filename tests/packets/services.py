@@ -49,6 +49,7 @@ CROSSED = vips(21)
 BACK = vips(22)
 BY_SOURCE_MIXED = vips(23)
 PORTLESS_PASSING = vips(24)
+BY_SOURCE_CHANGED = vips(25)
 
 IN_PREFIX = {4: ip_address("203.0.113.7"), 6: ip_address("2001:db8:3::7")}
 IN_LONGER = {4: ip_address("203.0.113.200"), 6: ip_address("2001:db8:3:80::c8")}
@@ -191,6 +192,8 @@ def remembering(family: int) -> Services:
         port = UNSTABLE_PORTS[pool.name]
         services |= of_every_protocol(UNSTABLE[family], port, pool)
         services |= of_every_protocol(UNSTABLE[family], port + NEVER, pool, **never)
+    by_source = {"affinity": Affinity.SOURCE_IP}
+    services |= of_every_protocol(BY_SOURCE_CHANGED[family], 80, world.CHANGED, **by_source)
     services |= of(ALWAYS[family], {(UDP, 53): entry(world.ALWAYS, **always)})
     services |= of(ALWAYS[family], {(UDP, 54): entry(world.ALWAYS_DOWN, **always)})
     services |= of(ALWAYS[family], {(UDP, 55): entry(world.MOVED, **always)})

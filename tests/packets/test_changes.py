@@ -3,6 +3,7 @@
 Each has a data plane of its own, which runs Maglev's tables.
 """
 
+import ctypes
 import json
 import time
 from collections import Counter
@@ -14,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from headrace.dataplane import Dataplane, detach_all, reference
+from headrace.dataplane import Dataplane, detach_all, layout, libbpf, reference
+from headrace.dataplane.maps import HashMap, SharedArray
 from headrace.maglev import Candidate, FlowHash, Table, build_table, change_down
 from headrace.model import (
     FlowTable,
@@ -32,8 +34,8 @@ from headrace.model import (
 from .arena import run_program
 from .cases_fragments import fragment
 from .decapsulator import decapsulate
-from .packets import frame, ip, ping, tcp, transport, udp
-from .world import HOP, INGRESS, MTU, OWN_MAC, SEED, TUNING, Clock, mac_bytes
+from .packets import filled, frame, ip, ping, tcp, transport, udp
+from .world import HOP, INGRESS, MTU, OWN_MAC, SEED, SMALL_MTU, TUNING, Clock, mac_bytes
 
 pytestmark = pytest.mark.bpf
 
@@ -42,6 +44,7 @@ VIP, OTHER_VIP = ip_address("192.0.2.1"), ip_address("192.0.2.2")
 SOURCE = ip_address("10.241.0.9")
 GOLDEN = Path(__file__).parents[1] / "maglev/golden"
 SPORTS = range(10_000, 10_200)
+SECONDS_MAX = 5
 
 
 class Node:
@@ -60,10 +63,10 @@ class Node:
         self.plane.close()
         self.plane = Dataplane(self._directory, self.clock.now)
 
-    def put(self, pool: str, table: Table) -> list[Reach]:
+    def put(self, pool: str, table: Table, mtu_bytes: int = MTU) -> list[Reach]:
         reaches = [reach_of(each.address) for each in table.candidates]
         for reach in reaches:
-            to = ToEndpoint(reach.outer_source, reach.outer_destination, HOP, MTU)
+            to = ToEndpoint(reach.outer_source, reach.outer_destination, HOP, mtu_bytes)
             self.plane.put_endpoint(reach, to)
         self.plane.put_pool(pool, reaches, table.owners, table.digest & (2**63 - 1))
         return reaches
@@ -76,10 +79,31 @@ class Node:
     def fell(self, *addresses: IPAddress) -> None:
         self.plane.set_down(frozenset(addresses))
 
+    def _answers(self) -> layout.Answers:
+        pin = libbpf.open_pin(self._directory / "maps/answers")
+        return SharedArray(pin, layout.Answers).values[0]
+
     def place_of(self, endpoint: IPAddress) -> int:
         """The index that the kernel knows an endpoint by."""
         rows = self.plane.tables().endpoints
         return next(index for index, row in rows.items() if row.address == endpoint)
+
+    def forget_answers(self) -> None:
+        """As if nothing had been answered yet."""
+        self._answers().word = 0
+
+    def answers_counted(self) -> int:
+        """How many the kernel has counted in the second of the last one."""
+        return int(self._answers().word) & 0xFFFFFFFF
+
+    def see_later(
+        self, name: str, key: type[ctypes.Structure], value: type[ctypes.Structure]
+    ) -> None:
+        """Let what packets left in a map be of a second later."""
+        kept = HashMap(libbpf.open_pin(self._directory / "maps" / name), key, value)
+        for at, entry in list(kept.items()):
+            entry.seen_s += 1
+            kept.put(at, entry)
 
     def endpoint(self, packet: bytes) -> IPAddress:
         """Where a packet goes."""
@@ -218,18 +242,70 @@ def test_a_kept_table_is_what_the_kernel_holds_whatever_the_order(node: Node, na
     assert held[0] == [candidates[index].address for index in kept["owners"]]
 
 
-def test_answers_of_both_kinds_share_the_limit_of_a_second(node: Node) -> None:
-    node.put("web", table_of(endpoints(5, 2)))
+def verdicts_of_one_second(node: Node, packets: Sequence[bytes]) -> list[str]:
+    """What becomes of packets in one second of the kernel's clock, in which nothing was answered.
+
+    The kernel counts anew in another second, then they are sent again.
+    """
+    for _ in range(SECONDS_MAX):
+        node.forget_answers()
+        verdicts = [run_program(node.plane, packet).verdict for packet in packets]
+        if node.answers_counted() == sum(each.startswith("answered") for each in verdicts):
+            return verdicts
+    raise AssertionError(f"{len(packets)} packets took more than a second, {SECONDS_MAX} times")
+
+
+def too_big_for(mtu_bytes: int) -> bytes:
+    return frame(filled(ip(VIP) / tcp(80), mtu_bytes))
+
+
+@pytest.mark.parametrize(("limit", "to_pings"), [(0, 0), (1, 1), (3, 3), (4, 3), (5, 4), (8, 6)])
+def test_a_flood_of_pings_leaves_a_quarter_of_the_answers_to_what_is_too_big(
+    node: Node, limit: int, to_pings: int
+) -> None:
+    node.put("web", table_of(endpoints(5, 2)), SMALL_MTU)
     node.serve(VIP, "web")
-    node.plane.set_tuning(replace(TUNING, answers_per_s=5))
-    request = frame(ping(VIP))
-    started_s = int(time.monotonic())
+    node.plane.set_tuning(replace(TUNING, answers_per_s=limit))
+    request, big = frame(ping(VIP)), too_big_for(SMALL_MTU)
 
-    verdicts = Counter(run_program(node.plane, request).verdict for _ in range(60))
+    verdicts = verdicts_of_one_second(node, [request] * 12 + [big] * 12 + [request])
 
-    seconds = int(time.monotonic()) - started_s + 1
-    assert set(verdicts) == {"answered_echo", "drop_answers"}
-    assert 5 <= verdicts["answered_echo"] <= 5 * seconds
+    pings, others = ["answered_echo"] * to_pings, ["answered_too_big"] * (limit - to_pings)
+    assert verdicts[:12] == pings + ["drop_answers"] * (12 - len(pings))
+    assert verdicts[12:] == others + ["drop_answers"] * (13 - len(others))
+
+
+def test_what_is_too_big_may_have_every_answer_of_a_second(node: Node) -> None:
+    node.put("web", table_of(endpoints(5, 2)), SMALL_MTU)
+    node.serve(VIP, "web")
+    node.plane.set_tuning(replace(TUNING, answers_per_s=8))
+    request, big = frame(ping(VIP)), too_big_for(SMALL_MTU)
+    nobodys = frame(ping(VIP, client="224.0.0.1"))
+
+    mixed = verdicts_of_one_second(node, [request, nobodys, nobodys, *[big] * 9, request])
+
+    dropped = ["drop_sender"] * 2
+    told = ["answered_too_big"] * 7
+    assert mixed == ["answered_echo", *dropped, *told, *["drop_answers"] * 3]
+
+
+def test_what_another_cpu_saw_in_the_next_second_is_not_old(node: Node) -> None:
+    old, new = endpoints(8, 2)
+    node.put("web", table_of([old]))
+    node.serve(VIP, "web", Protocol.UDP, flow_table=FlowTable.ALWAYS)
+    packet = frame(ip(VIP) / udp(80, 5000))
+    first = fragment(VIP, 17, transport(Protocol.UDP), more=True, ident=8)
+    assert [node.endpoint(each) for each in (packet, first)] == [old, old]
+    node.put("web", table_of([new]))
+    node.clock.offset_s = 10.0  # so that the slots' line has been idle
+    node.plane.settle(0)
+
+    node.see_later("notes", layout.FlowKey, layout.Note)
+    node.see_later("fragments", layout.FragmentKey, layout.Fragment)
+
+    later = fragment(VIP, 17, b"x" * 8, offset=2, ident=8)
+    assert [node.endpoint(each) for each in (packet, later)] == [old, old]
+    assert node.endpoint(frame(ip(VIP) / udp(80, 5001))) == new
 
 
 def test_a_note_of_an_endpoint_whose_place_is_anothers_is_void(node: Node) -> None:

@@ -22,7 +22,7 @@ def main(folder: Path) -> int:
             print(f"rejected  {outcome.id}: {'; '.join(outcome.failures)}")
             print(f"          {outcome.sentence}")
     kinds = ("accepted", "better", "rejected")
-    words = ("accepted", "better by design", "rejected")
+    words = ("accepted", "better-by-design", "rejected")
     print(", ".join(f"{totals[k]} {w}" for k, w in zip(kinds, words, strict=True)))
     return 1 if totals["rejected"] else 0
 

@@ -1,9 +1,23 @@
 """What the outside may ask of a node: native REST and LoxiLB's REST, over HTTP.
 
-Asks `control` through its port `Operator`; touches no map, no session, no file but its socket.
+Asks `control` through its port `Operator`; touches no map, no session, no file but its socket, its
+tokens and its certificates.
 """
 
 from headrace.api.app import build_app
-from headrace.api.serving import NOWHERE, serve
+from headrace.api.listening import NOWHERE, Listeners, Listening, listening
+from headrace.api.redaction import keep_secrets
+from headrace.api.serving import serve
+from headrace.api.tokens import Role, TokenFile
 
-__all__ = ["NOWHERE", "build_app", "serve"]
+__all__ = [
+    "NOWHERE",
+    "Listeners",
+    "Listening",
+    "Role",
+    "TokenFile",
+    "build_app",
+    "keep_secrets",
+    "listening",
+    "serve",
+]

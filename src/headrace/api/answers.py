@@ -6,6 +6,7 @@ from http import HTTPStatus
 
 from fastapi import Request, Response
 
+from headrace.api.callers import Caller
 from headrace.model.errors import (
     ConfigError,
     ConflictError,
@@ -62,9 +63,19 @@ async def read_body(request: Request, limit_bytes: int) -> str:
         raise ConfigError.at("", f"the body is not UTF-8: {error}; encode it so") from error
 
 
+LIMIT_UNUSED_BYTES = 64 * 1024
+"""Of a body that nobody asked for: clients of LoxiLB send the rule that they delete."""
+
+
+async def discard_body(request: Request) -> None:
+    """Read a body that says nothing: a socket that is closed before that loses the answer."""
+    await read_body(request, LIMIT_UNUSED_BYTES)
+
+
 def author_of(request: Request, api: str) -> str:
-    """Who asks, as the history shows it: the API and where from."""
-    return f"{api} from {request.client.host if request.client else 'the unix socket'}"
+    """Who asks, and by which API, as the history shows it."""
+    caller: Caller | None = request.scope.get("state", {}).get("caller")  # None: nothing guards
+    return f"{caller.name} by {api}" if caller else api
 
 
 _STATUSES: Mapping[type[LbError], HTTPStatus] = {

@@ -12,6 +12,7 @@ from headrace import __version__
 from headrace.api import loxilb
 from headrace.api.answers import answer_error, problem_answer
 from headrace.api.native import body_models, build_native
+from headrace.api.redaction import Redacted
 from headrace.control.ports import Operator
 from headrace.model.errors import LbError
 
@@ -34,8 +35,9 @@ def build_app(operator: Operator) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.include_router(build_native(operator))
-    app.include_router(loxilb.build_loxilb(operator))
+    redacted = Redacted(operator)  # no route ever sees a secret
+    app.include_router(build_native(redacted))
+    app.include_router(loxilb.build_loxilb(redacted))
     app.add_exception_handler(LbError, _answer_lb_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(Exception, _answer_bug)

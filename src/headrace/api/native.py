@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -10,7 +10,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from headrace import __version__
 from headrace.api import schemas
-from headrace.api.answers import PROBLEM_JSON, StaleError, author_of, read_body
+from headrace.api.answers import PROBLEM_JSON, StaleError, author_of, discard_body, read_body
+from headrace.api.drains import drain_endpoint, drain_node, undrain_endpoint, undrain_node
 from headrace.api.edits import find_service, put_service, without_services
 from headrace.control.ports import Operator
 from headrace.control.views import ServiceView, Status
@@ -19,6 +20,7 @@ from headrace.model import (
     Document,
     Explanation,
     Flow,
+    IPAddress,
     NotFoundError,
     Problem,
     Service,
@@ -26,11 +28,14 @@ from headrace.model import (
     parse_document,
     parse_values,
 )
+from headrace.model.fields import read_address
 from headrace.model.limits import LIMIT_DOCUMENT_BYTES
 from headrace.model.problems import problems_of, refusal
 
 _EXPLAIN_BATCH = 500  # flows between two turns of the event loop: some 10 ms
 _JSON = "application/json"
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 _flows = TypeAdapter(list[schemas.FlowBody])
 _services = TypeAdapter(Sequence[ServiceView])
@@ -60,6 +65,13 @@ def build_native(operator: Operator) -> APIRouter:
     route("GET", service_path, native.get_service, response_model=schemas.ServiceBody)
     route("PUT", service_path, native.put_service, **_edit(Service))
     route("DELETE", service_path, native.delete_service, response_model=schemas.ChangeBody)
+    for verb, answer, model in (
+        ("drain", native.drain_endpoint, schemas.DrainEndpointBody),
+        ("undrain", native.undrain_endpoint, schemas.UndrainEndpointBody),
+    ):
+        route("POST", f"/endpoints/{{address}}/{verb}", answer, **_edit(model, required=False))
+    route("POST", "/node/drain", native.drain_node, **_edit(schemas.DrainNodeBody, required=False))
+    route("POST", "/node/undrain", native.undrain_node, response_model=schemas.ChangeBody)
     route("GET", "/status", native.get_status, response_model=schemas.StatusBody)
     route(
         "POST",
@@ -75,15 +87,23 @@ def build_native(operator: Operator) -> APIRouter:
 
 def body_models() -> list[type[BaseModel]]:
     """The models of bodies that are read by hand; the OpenAPI description lacks them otherwise."""
-    return [Document, Service, schemas.ExplainBody, schemas.ProblemBody]
+    return [
+        Document,
+        Service,
+        schemas.DrainEndpointBody,
+        schemas.UndrainEndpointBody,
+        schemas.DrainNodeBody,
+        schemas.ExplainBody,
+        schemas.ProblemBody,
+    ]
 
 
-def _body(model: type[BaseModel]) -> dict[str, Any]:
+def _body(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
     schema = {"$ref": f"#/components/schemas/{model.__name__}"}
-    return {"requestBody": {"required": True, "content": {_JSON: {"schema": schema}}}}
+    return {"requestBody": {"required": required, "content": {_JSON: {"schema": schema}}}}
 
 
-def _edit(model: type[BaseModel]) -> dict[str, Any]:
+def _edit(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
     """What the routes share that take a body and answer with a change."""
     condition = {
         "name": "If-Match",
@@ -92,7 +112,7 @@ def _edit(model: type[BaseModel]) -> dict[str, Any]:
         "description": "change only this revision, as the ETag names it",
         "schema": {"type": "string"},
     }
-    extra = _body(model) | {"parameters": [condition]}
+    extra = _body(model, required=required) | {"parameters": [condition]}
     return {"response_model": schemas.ChangeBody, "openapi_extra": extra}
 
 
@@ -137,12 +157,39 @@ class _Native:
 
     async def delete_service(self, request: Request, service: str) -> Response:
         """Remove one service, by its key or name: withdrawn first; again is the same as once."""
+        await discard_body(request)
 
         def change(document: Document) -> Document:
             found = find_service(document, service)
             return without_services(document, [found.label] if found else [])
 
         return await self._edit(request, change)
+
+    async def drain_endpoint(self, request: Request, address: str) -> Response:
+        """Have an endpoint get no new flows; its old ones stay, or end after a time."""
+        body = await _read(request, schemas.DrainEndpointBody)
+        where = _read_address(address)
+        return await self._edit(
+            request, lambda document: drain_endpoint(document, where, body.pool, body.timeout_s)
+        )
+
+    async def undrain_endpoint(self, request: Request, address: str) -> Response:
+        """Have an endpoint get new flows again."""
+        body = await _read(request, schemas.UndrainEndpointBody)
+        where = _read_address(address)
+        return await self._edit(
+            request, lambda document: undrain_endpoint(document, where, body.pool)
+        )
+
+    async def drain_node(self, request: Request) -> Response:
+        """Have routers take other nodes, then withdraw every VIP of this one."""
+        body = await _read(request, schemas.DrainNodeBody)
+        return await self._edit(request, lambda document: drain_node(document, body.wait_s))
+
+    async def undrain_node(self, request: Request) -> Response:
+        """Announce the VIPs again."""
+        await discard_body(request)
+        return await self._edit(request, undrain_node)
 
     async def get_status(self) -> Response:
         """The whole node: what forwards, what is announced, what is wrong and why."""
@@ -201,6 +248,22 @@ class _Native:
 
 def _etag(revision: int) -> dict[str, str]:
     return {"ETag": f'"{revision}"'}
+
+
+async def _read(request: Request, model: type[_Model]) -> _Model:
+    """A small body; none at all is an empty one."""
+    text = await read_body(request, schemas.LIMIT_DRAIN_BYTES)
+    try:
+        return model.model_validate(parse_values(text) if text.strip() else {})
+    except ValidationError as error:
+        raise refusal(problems_of(error)) from error
+
+
+def _read_address(text: str) -> IPAddress:
+    try:
+        return read_address(text)
+    except ValueError as error:
+        raise ConfigError.at("", str(error)) from error
 
 
 def _read_explain(text: str) -> schemas.UnreadFlows:

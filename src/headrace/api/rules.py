@@ -2,33 +2,35 @@
 
 Field names, texts and their meaning are LoxiLB's, because its clients depend on them: `loxicmd`
 shows a text only when it comes with 200, and `kube-loxilb` takes a failed create for a success
-when the text has `exist` in it (`refuse` sees to that).
+when the text has `exist` in it (`bodies.refuse` sees to that).
 """
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from http import HTTPStatus
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
+from headrace.api.bodies import Part, RuleError, parse_body
 from headrace.api.edits import with_service, without_services
+from headrace.api.probes import ProbeWords, host_check, rule_health, words_of
 from headrace.control.views import EndpointView, ServiceView
 from headrace.model import (
     Affinity,
-    ConfigError,
     Document,
     Endpoint,
+    Health,
+    HealthCheck,
     IPAddress,
-    LbError,
     OperatorState,
     Protocol,
     Service,
     ServiceKey,
     build_service,
-    parse_values,
 )
+from headrace.model.announcing import ROUTE_KEYS
+from headrace.model.health import NO_HEALTH
 
 MODE_DSR = 3
 SEL_HASH, SEL_PERSIST = 1, 3
@@ -42,27 +44,8 @@ NO_RULE = "no-rule error"
 _AFFINITIES = {SEL_HASH: Affinity.FLOW, SEL_PERSIST: Affinity.SOURCE_IP}
 _MODES = {0: "default (DNAT)", 1: "onearm", 2: "fullnat", 4: "fullproxy", 5: "hostonearm"}
 
-# Codes above 600 are those of the library that LoxiLB's server is made with; their status is 422.
-_CODE_REQUIRED = 602
-_DEPTH = 4  # of a rule; what is nested deeper is no key of it
 
-
-class RuleError(LbError):
-    """A request that LoxiLB would answer with this status, code and text."""
-
-    def __init__(self, status: HTTPStatus, result: str, *, code: int | None = None) -> None:
-        self.status = status
-        self.code = status.value if code is None else code
-        super().__init__(result)
-
-
-class _Part(BaseModel):
-    """Keys come in any case and are compared in lower case; unknown ones are nobody's business."""
-
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
-
-
-class _Arguments(_Part):
+class _Arguments(Part):
     external_ip: str = Field(alias="externalip")
     port: int
     port_max: int = Field(0, alias="portmax")
@@ -75,6 +58,11 @@ class _Arguments(_Part):
     oper: int = 0
     private_ip: str = Field("", alias="privateip")
     probe_type: str = Field("", alias="probetype")
+    probe_port: int = Field(0, alias="probeport")
+    probe_request: str = Field("", alias="probereq")
+    probe_response: str = Field("", alias="proberesp")
+    probe_period_s: int = Field(0, alias="probetimeout")
+    probe_retries: int = Field(0, alias="proberetries")
     security: int = 0
     mark: int = Field(0, alias="block")
     idle_s: int = Field(0, alias="inactivetimeout")
@@ -83,21 +71,21 @@ class _Arguments(_Part):
     egress: bool = False
 
 
-class _RuleEndpoint(_Part):
+class _RuleEndpoint(Part):
     address: str = Field(alias="endpointip")
     port: int = Field(alias="targetport")
     weight: int
 
 
-class _SecondaryIp(_Part):
+class _SecondaryIp(Part):
     address: str = Field("", alias="secondaryip")
 
 
-class _Source(_Part):
+class _Source(Part):
     prefix: str = ""
 
 
-class Rule(_Part):
+class Rule(Part):
     """A load-balancer rule as clients send it."""
 
     arguments: _Arguments = Field(alias="servicearguments")
@@ -120,10 +108,6 @@ _REFUSALS: tuple[tuple[Callable[[Rule], object], str], ...] = (
             rule.arguments.port_max and not 1 <= rule.arguments.port <= rule.arguments.port_max
         ),
         "portMax error: the range must begin with port 1 or above and end with portMax",
-    ),
-    (
-        lambda rule: rule.arguments.monitor or rule.arguments.probe_type not in {"", "none"},
-        "probe error: health checks are not served by this version; leave monitor out",
     ),
     (
         lambda rule: rule.secondary_ips,
@@ -160,12 +144,7 @@ _REFUSALS: tuple[tuple[Callable[[Rule], object], str], ...] = (
 
 def parse_rule(text: str) -> Rule:
     """A rule from a request's body; RuleError when it is not one."""
-    try:
-        return Rule.model_validate(_plain(parse_values(text)))
-    except ConfigError as error:
-        raise RuleError(HTTPStatus.BAD_REQUEST, f"malformed body: {error}") from error
-    except ValidationError as error:
-        raise _schema_error(error) from error
+    return parse_body(text, Rule)
 
 
 def apply_rule(document: Document, rule: Rule) -> Document:
@@ -173,6 +152,7 @@ def apply_rule(document: Document, rule: Rule) -> Document:
     refuse_unserved(rule)
     wanted = _service_of(rule)
     current = next((each for each in document.services if each.label == wanted.label), None)
+    wanted = _checked(wanted, document, rule.arguments, current)
     if rule.arguments.oper == OPER_DETACH:
         return _detach(document, current, wanted)
     if current is None:
@@ -203,7 +183,37 @@ def refuse_unserved(rule: Rule) -> None:
             raise RuleError(HTTPStatus.BAD_REQUEST, f"malformed-service {reason}")
 
 
-def rule_of(service: Service, view: ServiceView | None) -> dict[str, Any]:
+def _checked(
+    service: Service, document: Document, arguments: _Arguments, current: Service | None
+) -> Service:
+    """The service with its check, if the rule asks for one; "none" if it asks for none.
+
+    A rule that is to be checked somehow stays checked as it is.
+    """
+    kind = arguments.probe_type
+    if kind == "none":
+        return service.model_copy(update={"health": NO_HEALTH})
+    if not kind and not arguments.monitor:
+        return service
+    if not kind and current is not None and document.check_of(document.pool_of(current)):
+        return service
+    if not kind and (known := host_check(document, service)) is not None:
+        return service.model_copy(update={"health": known})
+    words = ProbeWords(
+        kind,
+        arguments.probe_port,
+        arguments.probe_request,
+        arguments.probe_response,
+        arguments.probe_period_s,
+        arguments.probe_retries,
+    )
+    check = rule_health(words, arguments.protocol, arguments.port)
+    return service.model_copy(update={"health": check})
+
+
+def rule_of(
+    service: Service, view: ServiceView | None, check: HealthCheck | None
+) -> dict[str, Any]:
     """A service as LoxiLB lists it; endpoints of a shared pool are listed like its own."""
     ports = service.ports
     arguments: dict[str, Any] = {
@@ -219,6 +229,8 @@ def rule_of(service: Service, view: ServiceView | None) -> dict[str, Any]:
         arguments["bgp"] = True
     if service.name:
         arguments["name"] = service.name
+    if check is not None:
+        arguments |= words_of(check)
     endpoints = view.endpoints if view is not None else ()
     return {
         "serviceArguments": arguments,
@@ -226,13 +238,6 @@ def rule_of(service: Service, view: ServiceView | None) -> dict[str, Any]:
         "allowedSources": [{"prefix": str(each)} for each in service.sources] or None,
         "endpoints": [_listed_endpoint(each, ports[0]) for each in endpoints],
     }
-
-
-def refuse(status: HTTPStatus, text: str) -> RuleError:
-    """An error whose text no client takes for a success."""
-    if status is not HTTPStatus.CONFLICT:
-        text = re.sub("exists?", "is there", text)
-    return RuleError(status, text)
 
 
 def _service_of(rule: Rule) -> Service:
@@ -263,7 +268,8 @@ def _beside_others(document: Document, wanted: Service) -> Service:
     """A new rule: what a rule cannot say of its VIP is as in the VIP's other services."""
     for each in document.services:
         if each.vip == wanted.vip:
-            return wanted.model_copy(update={"unserved": each.unserved})
+            kept = {key: getattr(each, key) for key in ("unserved", *ROUTE_KEYS)}
+            return wanted.model_copy(update=kept)
     return wanted
 
 
@@ -285,8 +291,16 @@ def _replaced(current: Service, wanted: Service) -> Service:
             "affinity": current.affinity if ours else wanted.affinity,
             "sources": current.sources if same_sources else wanted.sources,
             "announce": wanted.announce,
+            "health": _health_after(current, wanted),
         }
     )
+
+
+def _health_after(current: Service, wanted: Service) -> str | HealthCheck | None:
+    """A rule that says nothing of checks leaves them."""
+    if wanted.health is None or (wanted.health == NO_HEALTH and current.health is None):
+        return current.health
+    return wanted.health
 
 
 def _as_before(endpoint: Endpoint, before: Endpoint | None) -> Endpoint:
@@ -313,6 +327,7 @@ def _attached(current: Service, wanted: Service) -> Service:
             "announce": wanted.announce or current.announce,
             "name": wanted.name or current.name,
             "sources": wanted.sources or current.sources,
+            "health": wanted.health or current.health,
         }
     )
     return _replaced(current, both)
@@ -336,7 +351,9 @@ def _by_address(service: Service) -> dict[IPAddress, Endpoint]:
 
 
 def _listed_endpoint(view: EndpointView, port: int) -> dict[str, Any]:
-    active = view.reachable and view.state == OperatorState.ACTIVE
+    active = (
+        view.reachable and view.state == OperatorState.ACTIVE and view.health is not Health.DOWN
+    )
     return {
         "endpointIP": str(view.address),
         "targetPort": port,
@@ -344,28 +361,6 @@ def _listed_endpoint(view: EndpointView, port: int) -> dict[str, Any]:
         "state": "active" if active else "inactive",
         "counter": f"{view.sent.packets}:{view.sent.bytes}",
     }
-
-
-def _plain(value: object, depth: int = _DEPTH) -> object:
-    """Values as Go reads them: keys in any case, null the same as left out."""
-    if depth and isinstance(value, Mapping):
-        return {
-            str(key).lower(): _plain(inner, depth - 1)
-            for key, inner in value.items()
-            if inner is not None
-        }
-    if depth and isinstance(value, list):
-        return [_plain(inner, depth - 1) for inner in value]
-    return value
-
-
-def _schema_error(error: ValidationError) -> RuleError:
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    field = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "missing":
-        text = f"{field} in body is required"
-        return RuleError(HTTPStatus.UNPROCESSABLE_ENTITY, text, code=_CODE_REQUIRED)
-    return RuleError(HTTPStatus.BAD_REQUEST, f"malformed body: {field}: {first['msg']}")
 
 
 def rule_label(address: str, port: str, port_max: str, protocol: str) -> str:

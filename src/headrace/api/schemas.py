@@ -13,6 +13,7 @@ from headrace.model import (
     Encapsulation,
     Flow,
     FlowTable,
+    Health,
     IPAddress,
     IPNetwork,
     OperatorState,
@@ -20,13 +21,16 @@ from headrace.model import (
     SessionState,
     Unserved,
 )
-from headrace.model.fields import Address, Flag, whole
+from headrace.model.fields import Address, Flag, Name, Wait, whole
 
 LIMIT_FLOWS = 20_000
 """Flows of one explain request: to parse and write them holds up the daemon for 0.2 s."""
 
 LIMIT_EXPLAIN_BYTES = 8 * 1024 * 1024
 """A request of that many flows with IPv6 addresses is 4 MB."""
+
+LIMIT_DRAIN_BYTES = 4096
+"""A request to drain says two things."""
 
 FlowPort = Annotated[int, Field(ge=0, le=65_535), BeforeValidator(whole(0, 65_535))]
 
@@ -104,11 +108,19 @@ class EndpointBody(_Answer):
     address: IPAddress
     weight: int
     state: OperatorState = Field(description="what the operator asked for")
+    health: Health | None = Field(description="what is believed of it; null: it is not checked")
+    why: str = Field(description="the last result of its probes, with the likely cause")
     share: float = Field(description="part of the slots that it owns, 0 to 1")
     server_id: int | None = Field(description="of QUIC connection ids")
     path: str = Field(description="how it is reached, or why it is not")
     reachable: bool
     sent: CountBody
+    packets_per_s: float | None = Field(
+        description="of late, while it drains: from the flows that are left"
+    )
+    drain_left_s: float | None = Field(
+        description="how long it still gets its old flows; null: no end is set"
+    )
 
 
 class ServiceBody(_Answer):
@@ -128,6 +140,7 @@ class ServiceBody(_Answer):
     forwarding: bool = Field(description="the data plane has it, read back")
     announced: bool = Field(description="the BGP peers were told")
     why_not: str = Field(description="what keeps it from forwarding or being announced")
+    healthy: int = Field(description="endpoints that take new flows and serve")
     received: CountBody
     endpoints: tuple[EndpointBody, ...]
 
@@ -169,7 +182,40 @@ class StatusBody(_Answer):
     peers: tuple[PeerBody, ...]
     services: tuple[ServiceBody, ...]
     verdicts: tuple[VerdictBody, ...]
+    drain: Literal["active", "draining", "drained"] = Field(
+        description="whether the node leaves the VIPs to others"
+    )
+    drain_left_s: float | None = Field(description="how long a node that drains still announces")
     problems: tuple[str, ...] = Field(description="what is wrong and why, worst first")
+
+
+class DrainEndpointBody(BaseModel):
+    """Which entries of an endpoint to drain, and for how long."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    pool: Name | None = Field(None, description="only there; in every pool if absent")
+    timeout_s: Wait | None = Field(
+        None, description="it gets its old flows for so long; without end if absent"
+    )
+
+
+class UndrainEndpointBody(BaseModel):
+    """Which entries of an endpoint to drain no longer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    pool: Name | None = Field(None, description="only there; in every pool if absent")
+
+
+class DrainNodeBody(BaseModel):
+    """How to drain the node."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    wait_s: Wait | None = Field(
+        None, description="from asking routers to go elsewhere until the withdrawal"
+    )
 
 
 class ChangeBody(_Answer):

@@ -9,54 +9,58 @@ one turn of the event loop.
 import asyncio
 import contextlib
 import socket
-import stat
+import ssl
 from collections.abc import Callable, Iterator, MutableMapping
-from ipaddress import ip_address
-from pathlib import Path
 from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from headrace.model.errors import ConfigError, UnavailableError
-
-NOWHERE = "none"
-"""The `listen` value for no TCP socket at all."""
+from headrace.api.access import guard
+from headrace.api.listening import BACKLOG, Listeners, read_peer
 
 LIMIT_CONNECTIONS = 512
-"""At once; more get 503. An agent or a person holds one or two."""
+"""At once from this host, and as many again from others; more get 503. A person holds one or two.
+
+They are counted apart so that strangers cannot keep the operator of the host out.
+"""
+
+LIMIT_REQUEST_S = 20.0
+"""For a connection to bring its first header: who is slower only holds a place."""
+
+LIMIT_HANDSHAKE_S = 10.0
+"""For TLS, likewise."""
 
 LIMIT_HEADER_BYTES = 64 * 1024
 """Of one request: line and header, the size that common proxies pass on."""
 
 _JOIN_BYTES = 256 * 1024  # more than this leaves at once, so that memory stays bounded
-_BACKLOG = 128
 _KEEP_ALIVE_S = 75  # longer than the minute that clients keep a connection for reuse
 _GRACE_S = 2  # for answers under way when the daemon stops
 
 
 async def serve(
-    app: ASGIApp,
-    unix_path: Path,
-    listen: str,
-    *,
-    ready: Callable[[], None] = lambda: None,
+    app: ASGIApp, listeners: Listeners, *, ready: Callable[[], None] = lambda: None
 ) -> None:
-    """Answer on a unix socket and on a loopback address until cancelled.
-
-    `listen` is `127.0.0.1:11111`, `[::1]:11111` or `none`. `ready` is called when both listen.
-    Raises ConfigError for an address that others can reach, UnavailableError for one that is taken.
-    """
-    with _listening(unix_path, listen) as sockets:
-        server = _Server(_settings(app))
+    """Answer whoever may ask, until cancelled. `ready` is called when every socket is served."""
+    guarded = guard(app, listeners.access)
+    servers = [(_Server(_settings(guarded), None), listeners.local)]
+    if listeners.remote:
+        servers.append((_Server(_settings(guarded), listeners.tls), listeners.remote))
+    async with asyncio.TaskGroup() as group:
+        for server, sockets in servers:
+            group.create_task(_serve(server, sockets))
         ready()
-        try:
-            await server.serve(sockets=sockets)
-        except asyncio.CancelledError:
-            if server.started:
-                await server.shutdown(sockets=sockets)
-            raise
+
+
+async def _serve(server: "_Server", sockets: list[socket.socket]) -> None:
+    try:
+        await server.serve(sockets=sockets)
+    except asyncio.CancelledError:
+        if server.started:
+            await server.shutdown(sockets=sockets)
+        raise
 
 
 def hold_header(app: ASGIApp) -> ASGIApp:
@@ -83,14 +87,14 @@ def hold_header(app: ASGIApp) -> ASGIApp:
 def _settings(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         hold_header(app),
-        http=_OneWriteProtocol,
+        http=_Protocol,
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        backlog=_BACKLOG,
+        backlog=BACKLOG,
         limit_concurrency=LIMIT_CONNECTIONS,
         h11_max_incomplete_event_size=LIMIT_HEADER_BYTES,
         timeout_keep_alive=_KEEP_ALIVE_S,
@@ -99,18 +103,61 @@ def _settings(app: ASGIApp) -> uvicorn.Config:
 
 
 class _Server(uvicorn.Server):
-    """The server without signal handlers: signals belong to the daemon."""
+    """The server with TLS of our own, and without signal handlers: those belong to the daemon."""
+
+    def __init__(self, config: uvicorn.Config, tls: ssl.SSLContext | None) -> None:
+        super().__init__(config)
+        self._tls = tls
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take connections on sockets that listen already."""
+        loop = asyncio.get_running_loop()
+        limit_s = None if self._tls is None else LIMIT_HANDSHAKE_S
+        self.servers = [
+            await loop.create_server(
+                lambda: _Protocol(self.config, self.server_state, {}),
+                sock=sock,
+                ssl=self._tls,
+                ssl_handshake_timeout=limit_s,
+                backlog=BACKLOG,
+            )
+            for sock in sockets or ()
+        ]
+        self.started = True
 
-class _OneWriteProtocol(H11Protocol):
-    """HTTP/1.1 over a transport that joins writes."""
+    async def main_loop(self) -> None:
+        """Renew the date in answers once a second, until cancelled."""
+        while True:
+            await self.on_tick(0)
+            await asyncio.sleep(1.0)
+
+
+class _Protocol(H11Protocol):
+    """HTTP/1.1 over a transport that joins writes, from a peer that is known, and in time."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the base has it
+        """Note who is there, and how long we wait for a request."""
         super().connection_made(_OneWriteTransport(transport, self.loop))
+        self.app_state = {"peer": read_peer(transport)}
+        self._deadline = self.loop.call_later(LIMIT_REQUEST_S, transport.abort)
+        if len(self.connections) > LIMIT_CONNECTIONS + BACKLOG:
+            transport.abort()  # descriptors are for the daemon's own work, too
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The peer is gone."""
+        self._deadline.cancel()
+        super().connection_lost(exc)
+
+    def handle_events(self) -> None:
+        """See whether what has come in is a whole header."""
+        super().handle_events()
+        if self.cycle is not None:
+            self._deadline.cancel()
 
 
 class _OneWriteTransport(asyncio.Transport):
@@ -164,86 +211,3 @@ class _OneWriteTransport(asyncio.Transport):
         self._size_bytes = 0
         if data:
             self._transport.write(data)
-
-
-@contextlib.contextmanager
-def _listening(unix_path: Path, listen: str) -> Iterator[list[socket.socket]]:
-    """The sockets that listen; closed, and the file removed, at the end."""
-    address = _read_listen(listen)
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(_open_unix(unix_path))]
-        stack.callback(unix_path.unlink, missing_ok=True)
-        if address is not None:
-            sockets.append(stack.enter_context(_open_tcp(*address)))
-        yield sockets
-
-
-def _read_listen(listen: str) -> tuple[str, int] | None:
-    """Host and port; only a loopback address is taken while there are no tokens and no TLS."""
-    if listen == NOWHERE:
-        return None
-    host, _, port = listen.rpartition(":")
-    try:
-        address = ip_address(host.removeprefix("[").removesuffix("]"))
-        number = int(port)
-    except ValueError as error:
-        raise ConfigError.at(
-            "listen", f"{listen!r} is not ADDRESS:PORT; write 127.0.0.1:11111, or {NOWHERE!r}"
-        ) from error
-    if not 0 <= number <= 65_535:
-        raise ConfigError.at("listen", f"{number} is not a port; use 1..65535")
-    if not address.is_loopback:
-        raise ConfigError.at(
-            "listen",
-            f"{address} can be reached by others, which needs TLS and a token, and this version "
-            "has neither; use 127.0.0.1 or the unix socket",
-        )
-    return str(address), number
-
-
-def _open_unix(path: Path) -> socket.socket:
-    """Listen on a unix socket that only its owner may connect to; a stale file is replaced."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _remove_stale(path)
-        sock.bind(str(path))
-        path.chmod(0o600)  # before listen: until then nobody can connect
-        sock.listen(_BACKLOG)
-    except OSError as error:
-        sock.close()
-        raise UnavailableError(f"unix socket {path}: {error}; choose another folder") from error
-    except UnavailableError:
-        sock.close()
-        raise
-    return sock
-
-
-def _remove_stale(path: Path) -> None:
-    if not path.exists() or not stat.S_ISSOCK(path.stat().st_mode):
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink()
-            return
-    raise UnavailableError(
-        f"unix socket {path}: another daemon answers there; stop it or use another --instance"
-    )
-
-
-def _open_tcp(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((host, port))
-        sock.listen(_BACKLOG)
-    except OSError as error:
-        sock.close()
-        raise UnavailableError(
-            f"listen {host}:{port}: {error.strerror}; end the program that has it "
-            f"(`ss -ltnp 'sport = :{port}'` names it) or use another --listen"
-        ) from error
-    return sock

@@ -3,22 +3,22 @@
 import asyncio
 import itertools
 import json
-import re
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import Any
 
+from headrace.bgp.relay.messages import PROTOCOL_VERSION
 from headrace.model import (
     Announcement,
+    Bgp,
     ConfigError,
     IPAddress,
     ProtocolError,
     SessionEvent,
     SessionState,
 )
-
-_COMMUNITY = re.compile(r"\d+:\d+(:\d+)?|[a-z-]+")  # standard, large (RFC 8092), or by name
+from headrace.model.fields import read_community
 
 GREETING_TIMEOUT_S = 5.0
 """A relay says hello as soon as it is connected."""
@@ -33,9 +33,10 @@ class Hello:
     """How a relay introduces itself."""
 
     version: int
-    exabgp_pid: int
+    speaker_pid: int  # of the process to supervise
     announcements: frozenset[Announcement]
     sessions: dict[IPAddress, float]  # those that are up, and the monotonic time each began
+    watched: dict[IPAddress, tuple[SessionState, float]]  # what BFD says, and since when
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,31 +48,88 @@ class SessionChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchChanged:
+    """BFD says something else of a peer, at a monotonic time; None when it says nothing more."""
+
+    peer: IPAddress
+    state: SessionState | None
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
 class CommandRefused:
-    """ExaBGP answered a command of the relay's own with an error."""
+    """The speaker answered a command of the relay's own with an error."""
 
     command: str
 
 
-def encode_announcements(announcements: Iterable[Announcement]) -> list[list[Any]]:
-    """Announcements as the relay reads them. Raises ConfigError for what is no community."""
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a request."""
+
+    problems: list[str]
+    lines: list[str]
+
+
+Event = SessionChanged | WatchChanged | CommandRefused
+
+
+def check_communities(announcements: Iterable[Announcement]) -> None:
+    """Raise ConfigError for what is no community."""
     for announcement in announcements:
         for community in announcement.communities:
-            if not _COMMUNITY.fullmatch(community):
-                raise ConfigError.at(
-                    f"communities of {announcement.prefix}",
-                    f"{community!r} is no community; write 65000:1, 65000:1:1 or no-export",
-                )
+            try:
+                read_community(community)
+            except ValueError as error:
+                where = f"communities of {announcement.prefix}"
+                raise ConfigError.at(where, str(error)) from error
+
+
+def encode_announcements(announcements: Iterable[Announcement]) -> list[list[Any]]:
+    """Announcements as the relay reads them."""
     return [
-        [str(a.prefix), a.med, list(a.communities)] for a in sorted(announcements, key=_by_prefix)
+        [
+            str(each.prefix),
+            each.med,
+            list(each.communities),
+            each.prepend,
+            each.local_pref,
+            None if each.next_hop is None else str(each.next_hop),
+        ]
+        for each in sorted(announcements, key=_by_prefix)
     ]
 
 
 def decode_announcements(raw: Iterable[Any]) -> frozenset[Announcement]:
     """What `encode_announcements` made."""
     return frozenset(
-        Announcement(ip_network(prefix), med, tuple(many)) for prefix, med, many in raw
+        Announcement(
+            ip_network(prefix),
+            med,
+            tuple(many),
+            prepend,
+            local_pref,
+            None if next_hop is None else ip_address(next_hop),
+        )
+        for prefix, med, many, prepend, local_pref, next_hop in raw
     )
+
+
+def encode_terms(bgp: Bgp) -> dict[str, Any]:
+    """How each peer is to hear the set, and for how long it outlives us."""
+    return {
+        "keep_s": bgp.keep_announced_s,
+        "as": bgp.as_number,
+        "end_of_rib": bgp.graceful_restart_s is not None,
+        "peers": {
+            str(peer.address): [
+                peer.as_number,
+                sorted(family.version for family in peer.carried),
+                peer.extended_next_hop,
+            ]
+            for peer in bgp.peers
+        },
+    }
 
 
 def decode_message(line: bytes) -> dict[str, Any]:
@@ -91,23 +149,30 @@ class RelayLink:
         self._reader = reader
         self._writer = writer
         self._ids = itertools.count(1)
-        self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._answers: dict[int, asyncio.Future[Answer]] = {}
 
     async def hello(self) -> Hello:
         """The relay's first message. Raises ProtocolError."""
         try:
             async with asyncio.timeout(GREETING_TIMEOUT_S):
                 message = decode_message(await self._read_line())
+            if message["version"] != PROTOCOL_VERSION:
+                pid = message["speaker" if "speaker" in message else "exabgp"]  # version 1
+                return Hello(int(message["version"]), int(pid), frozenset(), {}, {})
             return Hello(
                 version=message["version"],
-                exabgp_pid=message["exabgp"],
+                speaker_pid=message["speaker"],
                 announcements=decode_announcements(message["announcements"]),
                 sessions={ip_address(peer): since for peer, since in message["sessions"]},
+                watched={
+                    ip_address(peer): (SessionState(state), since)
+                    for peer, state, since in message["watched"]
+                },
             )
         except (TimeoutError, ValueError, KeyError, TypeError) as error:
             raise ProtocolError(f"the relay gave no greeting: {error!r}") from error
 
-    async def events(self) -> AsyncIterator[SessionChanged | CommandRefused]:
+    async def events(self) -> AsyncIterator[Event]:
         """What the relay reports until it goes away. Raises ProtocolError."""
         while line := await self._read_line():
             message = decode_message(line)
@@ -118,17 +183,28 @@ class RelayLink:
             if event is not None:
                 yield event
 
-    async def announce(self, announcements: frozenset[Announcement]) -> list[str]:
-        """Make this the whole set; the commands that ExaBGP refused, once it has answered all."""
+    async def announce(self, announcements: frozenset[Announcement], bgp: Bgp) -> list[str]:
+        """Make this the whole set; what the speaker refused, once it has taken the rest."""
         answer = await self._request(
-            type="announce", announcements=encode_announcements(announcements)
+            type="announce",
+            announcements=encode_announcements(announcements),
+            **encode_terms(bgp),
         )
-        return [str(problem) for problem in answer["problems"]]
+        return answer.problems
 
-    async def command(self, text: str) -> list[str]:
-        """Run a command of ExaBGP's API; the lines of its answer."""
-        answer = await self._request(type="command", text=text)
-        return [str(line) for line in answer["lines"]]
+    async def withdraw(self) -> list[str]:
+        """Have nothing announced to anybody; what the speaker refused."""
+        nobody: dict[str, Any] = {"keep_s": 0, "as": 0, "end_of_rib": False, "peers": {}}
+        answer = await self._request(type="announce", announcements=[], **nobody)
+        return answer.problems
+
+    async def command(self, text: str) -> Answer:
+        """Run a command of the speaker's own."""
+        return await self._request(type="command", text=text)
+
+    async def hand_over(self, within_s: float) -> None:
+        """Leave the set to a speaker that starts within that time; BIRD ends, ExaBGP does not."""
+        await self._request(type="hand_over", within_s=within_s)
 
     def close(self) -> None:
         """End the connection; whoever waits for an answer gets LinkLostError."""
@@ -146,9 +222,9 @@ class RelayLink:
         except ValueError as error:
             raise ProtocolError("the relay sent a line without end") from error
 
-    async def _request(self, **message: object) -> dict[str, Any]:
+    async def _request(self, **message: object) -> Answer:
         request_id = next(self._ids)
-        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._answers[request_id] = answer
         try:
             if self._writer.is_closing():
@@ -158,18 +234,22 @@ class RelayLink:
         finally:
             del self._answers[request_id]
 
-    def _dispatch(self, message: dict[str, Any]) -> SessionChanged | CommandRefused | None:
+    def _dispatch(self, message: dict[str, Any]) -> Event | None:
         match message["type"]:
             case "session":
                 state = SessionState(message["state"])
                 event = SessionEvent(ip_address(message["peer"]), state, message["reason"])
                 return SessionChanged(event, message["since"])
+            case "watched":
+                says = None if message["state"] is None else SessionState(message["state"])
+                return WatchChanged(ip_address(message["peer"]), says, message["since"])
             case "refused":
                 return CommandRefused(message["command"])
             case "answer":
                 answer = self._answers.get(message["id"])
                 if answer is not None and not answer.done():
-                    answer.set_result(message)
+                    problems, lines = map(list, (message["problems"], message["lines"]))
+                    answer.set_result(Answer(problems, lines))
                 return None
             case other:
                 raise ValueError(f"no message is called {other!r}")

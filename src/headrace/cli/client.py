@@ -1,8 +1,8 @@
-"""Talks to a daemon over its unix socket or TCP with nothing but the standard library."""
+"""Talks to a daemon over its unix socket, TCP or TLS with nothing but the standard library."""
 
 import json
 import socket
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -28,10 +28,15 @@ class Client:
         """Change something, or ask something that needs a body; the answer."""
         return self._ask(method, path, body)
 
+    def post(self, path: str, values: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
+        """Send plain values, those that are None left out; the answer."""
+        told = {key: value for key, value in values.items() if value is not None}
+        return self._ask("POST", path, json.dumps(told))
+
     def _ask(self, method: str, path: str, body: str | None = None) -> Any:  # noqa: ANN401 - JSON
         data = None if body is None else body.encode()
         headers = {"Content-Type": "application/json", "Connection": "close"}
-        connection = self._connection()
+        connection = self._connection(headers)
         try:
             connection.request(method, quote(path, safe="/?&=:[]%"), data, headers)
             answer = connection.getresponse()
@@ -42,19 +47,48 @@ class Client:
             connection.close()
         return _content(answer.status, text)
 
-    def _connection(self) -> HTTPConnection:
+    def _connection(self, headers: dict[str, str]) -> HTTPConnection:
+        """A connection that is not open yet; adds to the header what proves who we are."""
         if self._server.startswith("unix:"):
             return _UnixConnection(self._server.removeprefix("unix:"), self._timeout_s)
         parts = urlsplit(self._server)
-        if parts.scheme != "http" or not parts.hostname:
-            raise Failure(f"--server {self._server}: write http://HOST:PORT or unix:PATH")
-        return HTTPConnection(parts.hostname, parts.port or 11_111, timeout=self._timeout_s)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise Failure(
+                f"--server {self._server}: write https://HOST:PORT, http://127.0.0.1:PORT or "
+                "unix:PATH"
+            )
+        from headrace.cli.credentials import open_tls, read_token
+
+        port = parts.port or 11_111
+        token = read_token()
+        if parts.scheme == "https":
+            if token:
+                headers["Authorization"] = f"Bearer {token}"
+            return HTTPSConnection(
+                parts.hostname, port, timeout=self._timeout_s, context=open_tls()
+            )
+        if token and not _is_loopback(parts.hostname):
+            raise Failure(f"--server {self._server}: a token is not sent in clear; use https")
+        return HTTPConnection(parts.hostname, port, timeout=self._timeout_s)
 
     def _unreachable(self, error: Exception) -> str:
         if isinstance(error, TimeoutError):
             return f"{self._server}: no answer within {self._timeout_s:g} s; raise --timeout"
+        if isinstance(error, PermissionError):
+            return f"{self._server}: {error.strerror}; use sudo, or join the group of --readers"
+        if "CERTIFICATE" in str(error):  # as OpenSSL spells what is wrong with one
+            return f"{self._server}: {error}; name its authority by --ca-file"
         remedy = "start it with `headrace run`, or name another by --instance or --server"
         return f"no daemon answers at {self._server} ({error}); {remedy}"
+
+
+def _is_loopback(host: str) -> bool:
+    from ipaddress import ip_address
+
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class _UnixConnection(HTTPConnection):

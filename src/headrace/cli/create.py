@@ -14,7 +14,10 @@ from headrace.cli.options import (
     TimeoutOption,
 )
 from headrace.cli.rules import (
+    BFD,
+    HOSTS,
     MODES,
+    NEIGHBOURS,
     ONLY_HASH,
     RULE_EXISTS,
     RULES,
@@ -113,6 +116,93 @@ def create_lb(
     }
     mappings = read_mappings({"tcp": tcp, "udp": udp, "sctp": sctp}, icmp=icmp)
     _send(Client(server=server, instance=instance, timeout_s=timeout), body, mappings)
+
+
+@app.command("endpoint")
+@app.command("ep", hidden=True)
+def create_endpoint(
+    address: Annotated[str, typer.Argument(metavar="IP", help="the endpoint's own address")],
+    *,
+    name: Annotated[str, typer.Option(help="of the check; IP_TYPE_PORT if absent")] = "",
+    probetype: Annotated[
+        str, typer.Option(help="ping, tcp, udp, sctp, http, https or none")
+    ] = "ping",
+    probereq: Annotated[str, typer.Option(help="what is asked for, or sent")] = "",
+    proberesp: Annotated[str, typer.Option(help="what the answer must have")] = "",
+    probeport: Annotated[int, typer.Option(help="the service's port if 0")] = 0,
+    period: Annotated[int, typer.Option(help="seconds from one probe to the next")] = 60,
+    retries: Annotated[int, typer.Option(help="bad results in a row that mean down")] = 2,
+    instance: InstanceOption = INSTANCE,
+    server: ServerOption = None,
+    timeout: TimeoutOption = TIMEOUT_S,
+) -> None:
+    """Check an endpoint at its own address, in the rules that list it and have no check."""
+    body = {
+        "hostName": address,
+        "name": name,
+        "inactiveReTries": retries,
+        "probeType": probetype,
+        "probeReq": probereq,
+        "probeResp": proberesp,
+        "probeDuration": period,
+        "probePort": probeport,
+    }
+    client = Client(server=server, instance=instance, timeout_s=timeout)
+    print(client.send("POST", HOSTS, json.dumps(body))["result"])
+
+
+@app.command("bgpneighbor")
+@app.command("bgpnei", hidden=True)
+@app.command("bgpneigh", hidden=True)
+def create_bgpneighbor(
+    address: Annotated[str, typer.Argument(metavar="IP", help="the peer's address")],
+    as_number: Annotated[int, typer.Argument(metavar="ASN", help="its autonomous system")],
+    *,
+    remote_port: Annotated[int, typer.Option("--remotePort", help="its port")] = 179,
+    multihop: Annotated[
+        bool, typer.Option("--setMultiHop", "--setMultiHtop", help="it is some routers away")
+    ] = False,
+    instance: InstanceOption = INSTANCE,
+    server: ServerOption = None,
+    timeout: TimeoutOption = TIMEOUT_S,
+) -> None:
+    """Have a BGP peer."""
+    body = {
+        "ipAddress": address,
+        "remoteAs": as_number,
+        "remotePort": remote_port,
+        "setMultiHop": multihop,
+    }
+    client = Client(server=server, instance=instance, timeout_s=timeout)
+    print(client.send("POST", NEIGHBOURS, json.dumps(body))["result"])
+
+
+@app.command("bfd")
+@app.command("bfd-session", hidden=True)
+def create_bfd(
+    address: Annotated[str, typer.Argument(metavar="IP", help="the BGP peer to watch")],
+    *,
+    source: Annotated[
+        str, typer.Option("--sourceIP", help="the own end, for a peer some routers away")
+    ] = "",
+    interval: Annotated[int, typer.Option(help="microseconds between two packets")] = 200_000,
+    retry_count: Annotated[
+        int, typer.Option("--retryCount", help="packets missed in a row that mean down")
+    ] = 3,
+    instance: InstanceOption = INSTANCE,
+    server: ServerOption = None,
+    timeout: TimeoutOption = TIMEOUT_S,
+) -> None:
+    """Have BFD watch a BGP peer."""
+    body = {
+        "instance": "default",
+        "remoteIp": address,
+        "sourceIp": source,
+        "interval": interval,
+        "retryCount": retry_count,
+    }
+    client = Client(server=server, instance=instance, timeout_s=timeout)
+    print(client.send("POST", BFD, json.dumps(body))["result"])
 
 
 def _send(client: Client, body: dict[str, Any], mappings: list[dict[str, Any]]) -> None:

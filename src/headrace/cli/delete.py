@@ -12,7 +12,18 @@ from headrace.cli.options import (
     ServerOption,
     TimeoutOption,
 )
-from headrace.cli.rules import NO_RULE, RULES, read_list, read_ports, remedied
+from headrace.cli.rules import (
+    BFD,
+    HOSTS,
+    NEIGHBOURS,
+    NO_HOST,
+    NO_RULE,
+    REFERRED,
+    RULES,
+    read_list,
+    read_ports,
+    remedied,
+)
 
 app = typer.Typer(
     help="Delete something from a running daemon.", no_args_is_help=True, add_completion=False
@@ -65,6 +76,57 @@ def delete_lb(
         with remedied({NO_RULE: remedy}):
             answer = client.send("DELETE", f"{RULES}/{path}/protocol/{protocol}{query}")
             print(answer["result"])
+
+
+@app.command("endpoint")
+@app.command("ep", hidden=True)
+def delete_endpoint(
+    address: Annotated[str, typer.Argument(metavar="IP", help="the endpoint's own address")],
+    *,
+    name: Annotated[str, typer.Option(help="of the check")] = "",
+    probetype: Annotated[str, typer.Option(help="of the check")] = "ping",
+    probeport: Annotated[int, typer.Option(help="of the check")] = 0,
+    instance: InstanceOption = INSTANCE,
+    server: ServerOption = None,
+    timeout: TimeoutOption = TIMEOUT_S,
+) -> None:
+    """Forget how an endpoint is checked."""
+    query = f"?name={name}&probe_type={probetype}&probe_port={probeport}"
+    client = Client(server=server, instance=instance, timeout_s=timeout)
+    remedies = {
+        NO_HOST: "no such check; `headrace get endpoint` lists them",
+        REFERRED: "a rule is checked by it; delete that, or change the document",
+    }
+    with remedied(remedies):
+        print(client.send("DELETE", f"{HOSTS}/epipaddress/{address}{query}")["result"])
+
+
+@app.command("bgpneighbor")
+@app.command("bgpnei", hidden=True)
+@app.command("bgpneigh", hidden=True)
+def delete_bgpneighbor(
+    address: Annotated[str, typer.Argument(metavar="IP", help="the peer's address")],
+    as_number: Annotated[int, typer.Argument(metavar="ASN", help="its autonomous system")],
+    instance: InstanceOption = INSTANCE,
+    server: ServerOption = None,
+    timeout: TimeoutOption = TIMEOUT_S,
+) -> None:
+    """End the session with a BGP peer."""
+    client = Client(server=server, instance=instance, timeout_s=timeout)
+    print(client.send("DELETE", f"{NEIGHBOURS}/{address}?remoteAs={as_number}")["result"])
+
+
+@app.command("bfd")
+@app.command("bfd-session", hidden=True)
+def delete_bfd(
+    address: Annotated[str, typer.Argument(metavar="IP", help="the BGP peer")],
+    instance: InstanceOption = INSTANCE,
+    server: ServerOption = None,
+    timeout: TimeoutOption = TIMEOUT_S,
+) -> None:
+    """Have BFD watch a BGP peer no longer."""
+    client = Client(server=server, instance=instance, timeout_s=timeout)
+    print(client.send("DELETE", f"{BFD}/remoteIP/{address}?instance=default")["result"])
 
 
 def _also(host: str, mark: int) -> str:

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from headrace import lab
 from headrace.cli.client import Failure
+from headrace.model.bgp import SpeakerKind
 from headrace.model.errors import LbError
 
 app = typer.Typer(
@@ -17,6 +18,11 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
+
+prove_app = typer.Typer(
+    help="Measure what is promised, at full length.", no_args_is_help=True, add_completion=False
+)
+app.add_typer(prove_app, name="prove")
 
 _NAME = "demo"
 
@@ -55,6 +61,23 @@ def check(
     """
     with _failures():
         code = lab.run_checks(names or [], Console())
+    raise typer.Exit(code)
+
+
+@prove_app.command()
+def announce(
+    speakers: Annotated[
+        list[SpeakerKind] | None, typer.Option("--speaker", help="only this one; can be repeated")
+    ] = None,
+    short: Annotated[bool, typer.Option("--short", help="fewer runs, fewer connections")] = False,
+) -> None:
+    """Kill, silence, drain and mislead load balancers; each figure beside its bound.
+
+    Exit code 0 only if every bound and every claim held.
+    """
+    with _failures():
+        chosen = speakers or list(SpeakerKind)
+        code = lab.prove_announce(Console(), speakers=chosen, short=short)
     raise typer.Exit(code)
 
 

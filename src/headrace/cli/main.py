@@ -3,7 +3,7 @@
 import importlib
 import os
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -17,8 +17,13 @@ _COMMANDS = (
     "get",
     "delete",
     "apply",
+    "drain",
+    "undrain",
     "status",
     "explain",
+    "capture",
+    "doctor",
+    "token",
     "simulate",
     "lab",
     "bench",
@@ -50,8 +55,17 @@ app = typer.Typer(
 
 
 @app.callback()
-def _headrace() -> None:
+def _headrace(
+    token_file: Annotated[
+        str, typer.Option(help="has the token for --server https://...; or HEADRACE_TOKEN has it")
+    ] = "",
+    ca_file: Annotated[
+        str, typer.Option(help="PEM file: authority of the server's certificate")
+    ] = "",
+) -> None:
     """Load balancer for anycast services with direct server return."""
+    told = {"HEADRACE_TOKEN_FILE": token_file, "HEADRACE_CA_FILE": ca_file}
+    os.environ.update({name: value for name, value in told.items() if value})
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ ServerOption = Annotated[
     typer.Option(
         "--server",
         envvar="HEADRACE_SERVER",
-        help="talk to http://HOST:PORT or unix:PATH instead of an instance's socket",
+        help="https://HOST:PORT, http://127.0.0.1:PORT or unix:PATH in place of the own socket",
     ),
 ]
 TimeoutOption = Annotated[

@@ -29,3 +29,9 @@ def show_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
             print(rule)
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         print("| " + " | ".join(cells) + " |")
+
+
+def show_change(answer: dict[str, Any], told: str) -> None:
+    """Print what a change of the document has come to."""
+    said = "" if answer["changed"] else " already, nothing changed"
+    print(f"{told}{said} (revision {answer['revision']})")

@@ -14,8 +14,15 @@ SECURITIES = {"": 0, "https": 1, "tls": 1, "e2ehttps": 2, "e2etls": 2}
 ONLY_HASH = "Error: Only Hash Selection criteria allowed for DSR mode"
 RULE_EXISTS = "lbrule-exists error"
 NO_RULE = "no-rule error"
+NO_HOST = "host-notfound error"
+REFERRED = "endpoint error: LB Rule-referred"
 
-RULES = "/netlox/v1/config/loadbalancer"
+CONFIG = "/netlox/v1/config"
+RULES = f"{CONFIG}/loadbalancer"
+HOSTS = f"{CONFIG}/endpoint"
+NEIGHBOURS = f"{CONFIG}/bgp/neigh"
+BFD = f"{CONFIG}/bfd"
+CISTATE = f"{CONFIG}/cistate"
 
 
 @contextmanager

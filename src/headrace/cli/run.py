@@ -11,12 +11,43 @@ from headrace.cli.options import INSTANCE
 
 app = typer.Typer(add_completion=False)
 
-_STATE_ROOT = Path("/var/lib/headrace")
+STATE_ROOT = Path("/var/lib/headrace")
 _INSTANCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
+
+ListenOption = Annotated[
+    list[str],
+    typer.Option(
+        envvar="HEADRACE_LISTEN",
+        help="ADDRESS:PORT of the API besides its unix socket, several if repeated; or none",
+    ),
+]
+ReadersOption = Annotated[
+    str | None,
+    typer.Option(
+        envvar="HEADRACE_READERS", help="group that may read at the unix socket, not change"
+    ),
+]
+CertificateOption = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="HEADRACE_TLS_CERTIFICATE",
+        help="PEM file with its chain, for addresses that others can reach",
+    ),
+]
+KeyOption = Annotated[
+    Path | None, typer.Option(envvar="HEADRACE_TLS_KEY", help="its key, PEM, without password")
+]
+ClientCaOption = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="HEADRACE_TLS_CLIENT_CA",
+        help="PEM file; what it signed with OU headrace-read or headrace-write opens the API",
+    ),
+]
 
 
 @app.command()
-def run(
+def run(  # noqa: PLR0917 - an option each
     instance: Annotated[
         str,
         typer.Option(envvar="HEADRACE_INSTANCE", help="a name, where one host has several"),
@@ -29,9 +60,18 @@ def run(
         Path | None,
         typer.Option(help="YAML or JSON for the first start, when no revision is kept yet"),
     ] = None,
-    listen: Annotated[
-        str, typer.Option(help="ADDRESS:PORT of the API besides its unix socket; or none")
-    ] = "127.0.0.1:11111",
+    listen: ListenOption = ["127.0.0.1:11111"],  # noqa: B006 - typer copies it
+    readers: ReadersOption = None,
+    tls_certificate: CertificateOption = None,
+    tls_key: KeyOption = None,
+    tls_client_ca: ClientCaOption = None,
+    keep_announced: Annotated[
+        bool,
+        typer.Option(
+            "--keep-announced",
+            help="when it stops, leave the VIPs announced for bgp.keep_announced_s: for upgrades",
+        ),
+    ] = False,
 ) -> None:
     """Run the daemon until SIGTERM; the data plane goes on without it.
 
@@ -47,10 +87,15 @@ def run(
 
     settings = Settings(
         instance=instance,
-        state_dir=state or _STATE_ROOT / instance,
+        state_dir=state or STATE_ROOT / instance,
         runtime_dir=Path(RUNTIME_ROOT) / instance,
         document=document,
-        listen=listen,
+        listen=tuple(listen),
+        keep_announced=keep_announced,
+        readers=readers,
+        tls_certificate=tls_certificate,
+        tls_key=tls_key,
+        tls_client_ca=tls_client_ca,
     )
     try:
         run_daemon(settings)

@@ -62,6 +62,8 @@ def _screen(node: dict[str, Any], *, is_wide: bool) -> Iterator["RenderableType"
 
     lead = f"{node['node']}  headrace {node['version']}  revision {node['revision']}"
     yield Text(lead, style="bold")
+    if node["drain"] != "active":
+        yield _red(_node_drain(node))
     if node["hash_seed_is_default"]:
         yield Text("cluster.hash_seed is the default: set a secret one, the same on every node")
     yield _services(node["services"], is_wide=is_wide)
@@ -87,7 +89,7 @@ def _table(title: str, *headings: str) -> "Table":
 
 
 def _services(services: list[dict[str, Any]], *, is_wide: bool) -> "Table":
-    headings = ("service", "name", "forwards", "announced", "packets", "why not")
+    headings = ("service", "name", "forwards", "announced", "up", "packets", "why not")
     table = _table("Services", *headings, *(["policy"] if is_wide else []))
     for service in services:
         table.add_row(
@@ -95,6 +97,7 @@ def _services(services: list[dict[str, Any]], *, is_wide: bool) -> "Table":
             service["name"],
             _yes(service["forwarding"]),
             _yes(service["announced"]),
+            f"{service['healthy']}/{len(service['endpoints'])}",
             f"{service['received']['packets']:,}",
             service["why_not"],
             *([_policy(service)] if is_wide else []),
@@ -117,18 +120,45 @@ def _policy(service: dict[str, Any]) -> str:
 
 
 def _endpoints(service: dict[str, Any], *, is_wide: bool) -> "Table":
-    headings = ("endpoint", "weight", "share", "state", "sent", "path")
-    table = _table(f"Endpoints of {service['key']}", *headings)
+    headings = ("endpoint", "weight", "share", "state", "health", "sent", "path")
+    table = _table(f"Endpoints of {service['key']}", *headings, *(["probes"] if is_wide else []))
     for endpoint in service["endpoints"]:
         table.add_row(
             endpoint["address"],
             str(endpoint["weight"]),
             f"{endpoint['share']:.1%}",
-            endpoint["state"] if endpoint["reachable"] else _red("unreachable"),
+            _state(endpoint),
+            _health(endpoint["health"]),
             f"{endpoint['sent']['packets']:,}",
             endpoint["path"] if is_wide else _short_path(endpoint["path"]),
+            *([endpoint["why"]] if is_wide else []),
         )
     return table
+
+
+def _state(endpoint: dict[str, Any]) -> "str | Text":
+    """What the operator asked for; of one that drains, what is left of its flows."""
+    if not endpoint["reachable"]:
+        return _red("unreachable")
+    said = [str(endpoint["state"])]
+    if endpoint["weight"] == 0 and endpoint["state"] == "active":
+        said = ["draining"]
+    if endpoint["packets_per_s"] is not None:
+        said.append(f"{endpoint['packets_per_s']:.1f} packets/s")
+    if endpoint["drain_left_s"] is not None:
+        left_s = endpoint["drain_left_s"]
+        said.append(f"{left_s:.0f} s left" if left_s else "its time is over")
+    return ", ".join(said)
+
+
+def _health(health: str | None) -> "str | Text":
+    return _red(health) if health == "down" else health or "unchecked"
+
+
+def _node_drain(node: dict[str, Any]) -> str:
+    if node["drain"] == "drained":
+        return "this node is drained; `headrace undrain node` has it announce again"
+    return f"this node drains: its VIPs are withdrawn in {node['drain_left_s']:.0f} s"
 
 
 def _short_path(path: str) -> str:

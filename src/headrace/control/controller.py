@@ -1,30 +1,40 @@
 """The reconciler: document -> desired -> plan -> apply -> read back, whenever something changes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
 
-from headrace.control.apply import apply_step
+from headrace.control.announcing import Announcing
+from headrace.control.beliefs import (
+    Beliefs,
+    PoolTargets,
+    disabled_sets,
+    down_sets,
+    targets_to_probe,
+    tunnelled,
+)
 from headrace.control.desired import Desired, Paths, build_desired, targets_of
-from headrace.control.holding import hold_back
-from headrace.control.plan import plan_forwarding
-from headrace.control.ports import Dataplane, Speaker, Store, Underlay
+from headrace.control.draining import Drains
+from headrace.control.forwarding import Forwarder
+from headrace.control.ground import Ground, View, all_services
+from headrace.control.ports import Checker, Dataplane, ProbePaths, Speaker, Store, Underlay
+from headrace.control.rates import SAMPLE_S, Rates, draining_reaches
+from headrace.control.settling import settle_at_times
 from headrace.control.status import NodeState, build_status
 from headrace.control.views import Status
-from headrace.maglev import Table
 from headrace.model import (
-    Announcement,
-    Bgp,
     ConfigError,
     Document,
     Explanation,
     Flow,
-    IPNetwork,
     LbError,
+    Path,
     Port,
+    Target,
     Tunnel,
     UnavailableError,
     check_document,
@@ -32,21 +42,8 @@ from headrace.model import (
     parse_document,
 )
 
-WITHDRAW_WAIT_S = 0.2
-"""From a withdrawal until routers have acted on it: 4 ms (BIRD) to 73 ms (FRR) were measured."""
-
-SPEAKER_TIMEOUT_S = 3.0
-"""For the speaker to take a set; it is asked again. Edits wait as long: a set takes 1 ms a prefix
-and peer, and a speaker that starts takes half a second."""
-
 RETRY_S = 2.0
 """After a reconciliation that failed: long enough not to spin, short enough for an operator."""
-
-SETTLE_S_MAX = 60.0
-"""Between two looks for slots that have settled: each reads the age of every line of slots."""
-
-SETTLE_PARTS = 20
-"""Looks in one transition_idle_s, so that a slot settles 5 % late at most."""
 
 _log = structlog.get_logger()
 
@@ -59,25 +56,31 @@ class World:
     dataplane: Dataplane
     underlay: Underlay
     speaker: Speaker
+    checker: Checker
+    probe_paths: ProbePaths
 
 
 class Controller:
     """Holds the document in force and keeps the world as it says."""
 
     def __init__(self, world: World, document: Document, revision: int) -> None:
+        before = world.dataplane.read()
         self._world = world
         self._document = document
         self._revision = revision
-        self._announced: frozenset[Announcement] = frozenset()
+        self._beliefs = Beliefs(world.checker, before.down)
+        self._drains = Drains(before.down)
+        self._forwarder = Forwarder(world.dataplane)
         # What peers may know of: an earlier daemon may have announced whatever it forwarded.
-        self._heard = frozenset(key.prefix for key in world.dataplane.read().services)
-        self._configured: Bgp | None = None
+        heard = frozenset(key.prefix for key in before.services)
+        self._announcing = Announcing(world.speaker, self._view, heard)
+        self._rates = Rates(world.dataplane)
         self._ending = False
         self._paths: Paths = {}
-        self._tables: Mapping[str, Table] = {}
         self._problems: list[str] = []  # of the last reconciliation that has ended
         self._found: list[str] = []  # by the one under way
         self._changed = asyncio.Event()
+        self._drains_changed = asyncio.Event()
         self._lock = asyncio.Lock()
 
     @property
@@ -95,10 +98,18 @@ class Controller:
         self._changed.set()
 
     async def run(self) -> None:
-        """Reconcile at every change, and settle what has come to rest, until cancelled."""
+        """Reconcile at every change, follow beliefs and clocks, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._reconcile_at_changes())
-            group.create_task(self._settle_at_times())
+            group.create_task(self._follow_beliefs())
+            group.create_task(self._follow_drains())
+            group.create_task(self._announcing.run(self._note_later))
+            group.create_task(self._sample_rates())
+            group.create_task(
+                settle_at_times(
+                    self._world.dataplane, lambda: self._document.cluster.transition_idle_s
+                )
+            )
 
     async def edit(self, change: Callable[[Document], Document], *, author: str) -> int:
         """Change the document as one revision; its number, once the kernel has read it back.
@@ -135,9 +146,7 @@ class Controller:
         Raises UnavailableError when the speaker does not do it in SPEAKER_TIMEOUT_S.
         """
         self._ending = True
-        async with _within(SPEAKER_TIMEOUT_S), self._lock:
-            await self._announce(frozenset())
-        await asyncio.sleep(WITHDRAW_WAIT_S)
+        await self._announcing.withdraw_all()
 
     def status(self) -> Status:
         """The node as it stands."""
@@ -146,11 +155,14 @@ class Controller:
                 document=self._document,
                 revision=self._revision,
                 paths=self._paths,
-                announced=self._announced,
-                problem="; ".join(self._problems),
+                problems=tuple(self._problems),
+                view=self._view(),
+                announcing=self._announcing,
+                drains=self._drains,
+                rates=self._rates,
             ),
             self._world.dataplane,
-            self._world.speaker.sessions,
+            self._world.speaker,
         )
 
     def explain(self, flows: Iterable[Flow]) -> list[Explanation]:
@@ -167,18 +179,51 @@ class Controller:
             if self._problems:
                 await self._wait_for_change(RETRY_S)
 
-    async def _settle_at_times(self) -> None:
-        """Have slots settle that no old flow was seen in for the document's time."""
+    async def _follow_beliefs(self) -> None:
+        """Have the data plane follow what is believed of endpoints, at once."""
         while True:
-            idle_s = self._document.cluster.transition_idle_s
-            await asyncio.sleep(settle_interval_s(idle_s))
+            await self._world.checker.wait()
+            self._follow()
+
+    async def _follow_drains(self) -> None:
+        """Have the data plane let go of endpoints whose time to drain is over."""
+        while True:
+            now = time.monotonic()
+            deadline = self._drains.next_deadline(now)
             try:
-                count = self._world.dataplane.settle(idle_s)
-            except LbError as error:
-                _log.warning("settling_failed", error=str(error))
-            else:
-                if count:
-                    _log.info("slots_settled", count=count)
+                async with asyncio.timeout(None if deadline is None else deadline - now):
+                    await self._drains_changed.wait()
+            except TimeoutError:
+                self._follow()
+            self._drains_changed.clear()
+
+    async def _sample_rates(self) -> None:
+        """Look from time to time what endpoints that drain still get."""
+        while True:
+            in_force = self._forwarder.in_force
+            if in_force is not None:
+                reaches = draining_reaches(in_force.document, in_force.desired)
+                self._rates.sample(reaches, time.monotonic())
+            await asyncio.sleep(SAMPLE_S)
+
+    def _follow(self) -> None:
+        """Take beliefs and drains to the data plane, then to the peers."""
+        try:
+            pools = self._forwarder.follow(self._view())
+        except LbError as error:
+            self._note_later(error)
+        else:
+            if pools:
+                _log.info("health_followed", pools=pools)
+        self._announcing.poke()
+
+    def _note_later(self, error: LbError) -> None:
+        """Something failed beside a reconciliation: the next one tries it again, and tells."""
+        _log.warning("following_failed", error=str(error))
+        self.wake()
+
+    def _view(self) -> View:
+        return View(self._beliefs.judge(), self._drains.over(time.monotonic()))
 
     async def _wait_for_change(self, at_most_s: float) -> None:
         try:
@@ -212,7 +257,11 @@ class Controller:
         targets = targets_of(document)
         paths = await self._world.underlay.resolve(targets, tunnels, node.sources)
         actual = self._world.dataplane.read()
-        desired = await asyncio.to_thread(build_desired, document, paths, actual, self._tables)
+        view = self._view()
+        down = down_sets(disabled_sets(document), view.judged, view.over)
+        desired = await asyncio.to_thread(
+            build_desired, document, paths, actual, self._forwarder.tables, down
+        )
         return desired, paths
 
     async def _reconcile(self) -> None:
@@ -224,12 +273,32 @@ class Controller:
         document = self._document
         await self._note(self._attach(document.node.interfaces))
         desired, self._paths = await self._desire(document)
-        self._tables = desired.tables
-        wanted = desired.announcements if self._is_attached() else frozenset()
-        await self._note(self._withdraw(wanted))
-        self._forward(desired, self._heard_besides(wanted))
-        await self._note(self._configure(document.bgp))
-        await self._note(self._announce(wanted))
+        targets = targets_to_probe(document)
+        await self._note(self._set_probe_paths(targets, self._paths))
+        await self._note(self._announcing.prepare(self._ground(all_services(document))))
+        self._beliefs.follow(document, targets)
+        self._drains.follow(document, time.monotonic())
+        self._drains_changed.set()
+        try:
+            heard = self._announcing.lingering
+            steps = self._forwarder.put(document, desired, self._view(), heard)
+            if steps:
+                _log.info("forwarding_changed", steps=steps, revision=self._revision)
+        finally:
+            fresh = self._forwarder.fresh(document)
+            await self._note(self._announcing.configure(document.bgp))
+            await self._note(self._announcing.conclude(self._ground(fresh)))
+
+    def _ground(self, fresh: frozenset[str]) -> Ground:
+        return Ground(self._document, self._paths, fresh, self._is_attached())
+
+    async def _set_probe_paths(self, targets: PoolTargets, paths: Paths) -> None:
+        """Have probes take the ways that are there now."""
+        ways, vips = tunnelled(targets)
+        found = {way: paths.get(Target(*way)) for way in ways}
+        await self._world.probe_paths.set_paths(
+            {way: path for way, path in found.items() if isinstance(path, Path)}, vips
+        )
 
     async def _note(self, work: Awaitable[None]) -> None:
         """Do what nothing else depends on; its failure becomes a problem of the node."""
@@ -263,69 +332,6 @@ class Controller:
     def _is_attached(self) -> bool:
         """Whether VIP packets can come in at all."""
         return any(mode != "missing" for mode in self._world.dataplane.modes().values())
-
-    def _forward(self, desired: Desired, heard: frozenset[IPNetwork]) -> None:
-        """Have the kernel forward as desired, save what these prefixes still stand on."""
-        dataplane = self._world.dataplane
-        actual = dataplane.read()
-        split = hold_back(plan_forwarding(desired, actual), actual, heard)
-        for step in split.free:
-            apply_step(step, dataplane)
-        actual = dataplane.read()
-        left = hold_back(plan_forwarding(desired, actual), actual, heard).free
-        if left:
-            raise UnavailableError(f"the kernel did not take {len(left)} steps, first {left[0]}")
-        if split.free:
-            _log.info("forwarding_changed", steps=len(split.free), revision=self._revision)
-
-    def _heard_besides(self, wanted: frozenset[Announcement]) -> frozenset[IPNetwork]:
-        """What peers may have heard of that they should not."""
-        return self._heard - {announcement.prefix for announcement in wanted}
-
-    async def _withdraw(self, wanted: frozenset[Announcement]) -> None:
-        """Withdraw what is not wanted any more, before anything it needs is taken away."""
-        gone = self._heard_besides(wanted)
-        if not gone:
-            return
-        kept = self._heard - gone
-        await self._announce(frozenset(each for each in wanted if each.prefix in kept))
-        await asyncio.sleep(WITHDRAW_WAIT_S)
-
-    async def _configure(self, bgp: Bgp | None) -> None:
-        """Have the speaker know the peers; one that has taken them is not asked again."""
-        if bgp != self._configured:
-            await self._world.speaker.configure(bgp)
-            self._configured = bgp
-
-    async def _announce(self, wanted: frozenset[Announcement]) -> None:
-        """Make this the whole set that peers hear; nothing once the daemon is ending."""
-        if self._ending:
-            wanted = frozenset()
-        prefixes = frozenset(announcement.prefix for announcement in wanted)
-        if self._document.bgp is not None or self._heard:
-            self._heard |= prefixes
-            async with _within(SPEAKER_TIMEOUT_S):
-                await self._world.speaker.announce(wanted)
-        if wanted != self._announced:
-            _log.info("announced", prefixes=sorted(map(str, prefixes)))
-        self._announced, self._heard = wanted, prefixes
-
-
-@asynccontextmanager
-async def _within(limit_s: float) -> AsyncIterator[None]:
-    """Wait for the speaker no longer than this. Raises UnavailableError."""
-    try:
-        async with asyncio.timeout(limit_s):
-            yield
-    except TimeoutError as error:
-        raise UnavailableError(
-            f"the BGP speaker has not answered within {limit_s:g} s; its log says why"
-        ) from error
-
-
-def settle_interval_s(idle_s: int) -> float:
-    """How often to look for slots that have been idle for so long."""
-    return min(max(idle_s / SETTLE_PARTS, 1.0), SETTLE_S_MAX)
 
 
 def restore(store: Store, initial: Document | None) -> tuple[Document, int]:

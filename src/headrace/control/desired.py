@@ -1,12 +1,13 @@
 """Document, paths and what the kernel has -> what the data plane and BGP should have. Pure."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
-from headrace.maglev import Candidate, FlowHash, Table, build_table
+from headrace.control.beliefs import DownSets, disabled_sets
+from headrace.maglev import Candidate, FlowHash, Table, build_table, change_down
 from headrace.model import (
-    Announcement,
     ConfigError,
     Document,
     Encapsulation,
@@ -33,8 +34,15 @@ class DesiredPool:
 
     table: Table
     reaches: tuple[Reach, ...]  # of the table's candidates, in their order
-    stamp: int  # equal stamps mean equal tables in the kernel
     server_ids: Mapping[int, Reach]  # of QUIC; empty where no service routes by them
+    down: frozenset[IPAddress]  # who gets nothing, in the table
+    reach_digest: bytes = field(repr=False)  # of the reaches
+
+    @property
+    def stamp(self) -> int:
+        """Equal stamps mean equal tables in the kernel."""
+        text = self.table.digest.to_bytes(8) + self.reach_digest
+        return int.from_bytes(blake2b(text, digest_size=8).digest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +53,10 @@ class Desired:
     tuning: Tuning
     endpoints: Mapping[Reach, Path | None]
     down: frozenset[IPAddress]  # endpoints that get nothing, their old flows included
+    disabled: DownSets  # who of them do so by the operator's wish
+    listed: Mapping[IPAddress, int]  # in how many pools
     pools: Mapping[str, DesiredPool]
     services: Mapping[ServiceKey, ServiceEntry]
-    announcements: frozenset[Announcement]
 
     @property
     def tables(self) -> Mapping[str, Table]:
@@ -65,34 +74,58 @@ def targets_of(document: Document) -> frozenset[Target]:
 
 
 def build_desired(
-    document: Document, paths: Paths, actual: Forwarding, previous: Mapping[str, Table]
+    document: Document,
+    paths: Paths,
+    actual: Forwarding,
+    previous: Mapping[str, Table],
+    down: DownSets,
 ) -> Desired:
-    """What the document asks for, given how each endpoint is reached now.
+    """What the document asks for, given how each endpoint is reached now and who is down.
 
     `previous` tables never change the result; those of unchanged pools save building them again.
     Raises ConfigError where a pool's table cannot hold its endpoints.
     """
     pools = document.all_pools()
+    listed = Counter(e.address for pool in pools.values() for e in pool.endpoints)
     reaches = _reaches(pools.values(), paths, actual)
     routed = {service.pool_name for service in document.services if service.quic}
     seed = document.cluster.hash_seed
     return Desired(
         hash_keys=FlowHash.of_seed(seed).keys,
-        tuning=document.tuning,
+        # How many packets are sampled is not the document's: a capture under way sets it.
+        tuning=replace(document.tuning, sample_one_in=actual.tuning.sample_one_in),
         endpoints={
             reach: path if isinstance(path := paths[target], Path) else None
             for (target, _), reach in reaches.items()
         },
-        down=_down(pools.values()),
+        down=_down_everywhere(listed, down),
+        disabled=disabled_sets(document),
+        listed=listed,
         pools={
             name: _desired_pool(
-                _table(seed, name, pool, previous.get(name)), pool, reaches, routes=name in routed
+                _table(seed, name, pool, down[name], previous.get(name)),
+                pool,
+                reaches,
+                down[name],
+                routes=name in routed,
             )
             for name, pool in pools.items()
         },
         services={key: service.entry for service in document.services for key in service.keys},
-        announcements=frozenset(_announcements(document, paths)),
     )
+
+
+def with_down(desired: Desired, down: DownSets) -> tuple[Desired, list[str]]:
+    """What the same document asks for when others are down, and the pools that it changes."""
+    changed = {
+        name: replace(pool, table=change_down(pool.table, down[name]), down=down[name])
+        for name, pool in desired.pools.items()
+        if pool.down != down[name]
+    }
+    if not changed:
+        return desired, []
+    everywhere = _down_everywhere(desired.listed, down)
+    return replace(desired, pools={**desired.pools, **changed}, down=everywhere), list(changed)
 
 
 def _reaches(pools: Iterable[Pool], paths: Paths, actual: Forwarding) -> dict[_Way, Reach]:
@@ -129,15 +162,18 @@ def _reach_of(way: _Way, paths: Paths, known: Mapping[_Way, Reach]) -> Reach:
     return known.get(way, unknown)
 
 
-def _down(pools: Collection[Pool]) -> frozenset[IPAddress]:
-    """The endpoints that are disabled wherever they are listed: one byte says it for all pools."""
-    used = {e.address for pool in pools for e in pool.endpoints if not e.disabled}
-    return frozenset(e.address for pool in pools for e in pool.endpoints) - used
+def _down_everywhere(listed: Mapping[IPAddress, int], down: DownSets) -> frozenset[IPAddress]:
+    """The endpoints that are down wherever they are listed: one byte says it for all pools."""
+    counts = Counter(address for addresses in down.values() for address in addresses)
+    return frozenset(address for address, count in counts.items() if count == listed[address])
 
 
-def _table(seed: int, name: str, pool: Pool, previous: Table | None) -> Table:
+def _table(
+    seed: int, name: str, pool: Pool, down: Collection[IPAddress], previous: Table | None
+) -> Table:
     candidates = [
-        Candidate(e.address, e.weight, drained=e.drained, down=e.disabled) for e in pool.endpoints
+        Candidate(e.address, e.weight, drained=e.drained, down=e.address in down)
+        for e in pool.endpoints
     ]
     if previous is not None and _is_of(previous, seed, pool.slots, candidates):
         return previous
@@ -154,16 +190,17 @@ def _is_of(table: Table, seed: int, slot_count: int, candidates: Sequence[Candid
 
 
 def _desired_pool(
-    table: Table, pool: Pool, reaches: Mapping[_Way, Reach], *, routes: bool
+    table: Table,
+    pool: Pool,
+    reaches: Mapping[_Way, Reach],
+    down: frozenset[IPAddress],
+    *,
+    routes: bool,
 ) -> DesiredPool:
     ordered = tuple(reaches[_way(pool, candidate.address)] for candidate in table.candidates)
     ids = {e.server_id: reaches[_way(pool, e.address)] for e in pool.endpoints if e.server_id}
-    return DesiredPool(table, ordered, _stamp(table, ordered), ids if routes else {})
-
-
-def _stamp(table: Table, reaches: Sequence[Reach]) -> int:
-    parts = [table.digest.to_bytes(8), *map(_reach_bytes, reaches)]
-    return int.from_bytes(blake2b(b"".join(parts), digest_size=8).digest())
+    digest = blake2b(b"".join(map(_reach_bytes, ordered)), digest_size=16).digest()
+    return DesiredPool(table, ordered, ids if routes else {}, down, digest)
 
 
 _ENCAPSULATIONS = tuple(Encapsulation)
@@ -180,20 +217,3 @@ def _reach_bytes(reach: Reach) -> bytes:
         0 if reach.dscp is None else 1 + reach.dscp,
     )
     return bytes(head) + b"".join(packed)
-
-
-def _announcements(document: Document, paths: Paths) -> Iterator[Announcement]:
-    """The VIPs that this node can forward to at least one endpoint."""
-    if document.bgp is None:
-        return
-    for service in document.services:
-        if service.announce and _is_served(document.pool_of(service), paths):
-            yield Announcement(service.prefix)
-
-
-def _is_served(pool: Pool, paths: Paths) -> bool:
-    return any(
-        not endpoint.disabled
-        and isinstance(paths[Target(endpoint.address, pool.encapsulation)], Path)
-        for endpoint in pool.endpoints
-    )

@@ -9,9 +9,11 @@ from typing import Protocol
 from headrace.control.views import Status
 from headrace.model import (
     Announcement,
+    Belief,
     Bgp,
     Count,
     Document,
+    Encapsulation,
     Explanation,
     Flow,
     Forwarding,
@@ -19,6 +21,7 @@ from headrace.model import (
     OuterSources,
     Path,
     Port,
+    ProbeTarget,
     Reach,
     ServiceEntry,
     ServiceKey,
@@ -192,4 +195,41 @@ class Speaker(Protocol):
 
     async def announce(self, announcements: frozenset[Announcement]) -> None:
         """Make this the whole set that peers hear; returns when the speaker has taken it."""
+        ...
+
+    def alarms(self) -> tuple[str, ...]:
+        """What of the speaker does not work, such as BFD; each a sentence."""
+        ...
+
+
+class Checker(Protocol):
+    """Asks endpoints whether they serve."""
+
+    @property
+    def beliefs(self) -> Mapping[ProbeTarget, Belief]:
+        """What is believed of every target; UNKNOWN at first."""
+        ...
+
+    def set_targets(self, targets: frozenset[ProbeTarget]) -> None:
+        """Ask exactly these; what is known of those that stay is kept."""
+        ...
+
+    async def wait(self) -> None:
+        """Return after the health of a target has changed."""
+        ...
+
+    async def run(self) -> None:
+        """Ask until cancelled."""
+        ...
+
+
+class ProbePaths(Protocol):
+    """What has probes take the way of clients' packets."""
+
+    async def set_paths(
+        self,
+        paths: Mapping[tuple[IPAddress, Encapsulation], Path],
+        vips: frozenset[IPAddress],
+    ) -> None:
+        """Have probes for these VIPs reach each endpoint so, and no other probes."""
         ...

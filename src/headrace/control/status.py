@@ -6,8 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from headrace import __version__
+from headrace.control.announcing import Announcing
+from headrace.control.beliefs import PoolHealth
 from headrace.control.desired import Paths
-from headrace.control.ports import Dataplane
+from headrace.control.draining import Drains
+from headrace.control.ground import View, reason_of
+from headrace.control.ports import Dataplane, Speaker
+from headrace.control.rates import Rates
 from headrace.control.views import EndpointView, PeerView, PortView, ServiceView, Status
 from headrace.model import (
     Announcement,
@@ -15,7 +20,9 @@ from headrace.model import (
     Document,
     Encapsulation,
     Endpoint,
+    Family,
     Forwarding,
+    Health,
     IPAddress,
     OperatorState,
     Path,
@@ -29,7 +36,6 @@ from headrace.model import (
 from headrace.model.values import prefix_rank
 
 _Way = tuple[IPAddress, Encapsulation, int | None]  # an endpoint, and how a pool reaches it
-Sessions = Mapping[IPAddress, tuple[SessionState, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +45,18 @@ class NodeState:
     document: Document
     revision: int
     paths: Paths
-    announced: frozenset[Announcement]
-    problem: str
+    problems: tuple[str, ...]
+    view: View
+    announcing: Announcing
+    drains: Drains
+    rates: Rates
+
+    def health_of(self, pool_name: str) -> PoolHealth:
+        """What is believed of a pool's endpoints."""
+        return self.view.judged.get(pool_name, PoolHealth())
 
 
-def build_status(state: NodeState, dataplane: Dataplane, sessions: Sessions) -> Status:
+def build_status(state: NodeState, dataplane: Dataplane, speaker: Speaker) -> Status:
     """The whole node on one screen; reads the kernel's maps and counters."""
     document = state.document
     forwarding = dataplane.read()
@@ -51,8 +64,10 @@ def build_status(state: NodeState, dataplane: Dataplane, sessions: Sessions) -> 
     services = tuple(
         _service(service, state, forwarding, dataplane) for service in document.services
     )
-    peers = tuple(_peers(document, state.announced, sessions))
+    peers = tuple(_peers(document, state.announcing.announced, speaker))
     ports = tuple(PortView(name, mode) for name, mode in modes.items())
+    left_s = state.announcing.leaves_in_s()
+    drain = "active" if left_s is None else "draining" if left_s else "drained"
     return Status(
         node=document.node.name or socket.gethostname(),
         version=__version__,
@@ -62,7 +77,15 @@ def build_status(state: NodeState, dataplane: Dataplane, sessions: Sessions) -> 
         peers=peers,
         services=services,
         verdicts=tuple(dataplane.verdict_counts()),
-        problems=tuple(_problems(state, ports, peers, services)),
+        drain=drain,
+        drain_left_s=left_s,
+        problems=(
+            *state.problems,
+            *speaker.alarms(),
+            *_problems(ports, peers),
+            *_distrusted(state),
+            *_troubles(services),
+        ),
     )
 
 
@@ -75,7 +98,8 @@ def _service(
         (reach.endpoint, reach.encapsulation, reach.dscp): reach for reach in forwarding.endpoints
     }
     endpoints = tuple(
-        _endpoint(endpoint, pool, state.paths, reaches, dataplane) for endpoint in pool.endpoints
+        _endpoint(endpoint, (service.pool_name, pool), state, reaches, dataplane)
+        for endpoint in pool.endpoints
     )
     return ServiceView(
         name=service.name or "",
@@ -87,11 +111,18 @@ def _service(
         quic=service.quic,
         unserved=service.unserved,
         forwarding=forwards,
-        announced=any(service.prefix == a.prefix for a in state.announced),
-        why_not=_why_not(service, endpoints, state.document, forwards=forwards),
+        announced=_is_announced(service, state),
+        why_not=_why_not(service, endpoints, state, forwards=forwards),
+        healthy=state.announcing.strength(service, state.view).healthy,
         received=_received(service, dataplane) if forwards else Count(0, 0),
         endpoints=endpoints,
     )
+
+
+def _is_announced(service: Service, state: NodeState) -> bool:
+    """Whether peers were told of the VIP, itself or by an aggregate in its place."""
+    told = {announcement.prefix for announcement in state.announcing.announced}
+    return service.prefix in told or state.announcing.is_covered(service)
 
 
 def _received(service: Service, dataplane: Dataplane) -> Count:
@@ -101,24 +132,30 @@ def _received(service: Service, dataplane: Dataplane) -> Count:
 
 def _endpoint(
     endpoint: Endpoint,
-    pool: Pool,
-    paths: Paths,
+    named: tuple[str, Pool],
+    state: NodeState,
     reaches: Mapping[_Way, Reach],
     dataplane: Dataplane,
 ) -> EndpointView:
+    pool_name, pool = named
     target = Target(endpoint.address, pool.encapsulation)
-    path = paths.get(target, Unresolved("not looked up yet"))
+    path = state.paths.get(target, Unresolved("not looked up yet"))
     weights = sum(e.weight for e in pool.endpoints if not e.drained)
     reach = reaches.get((endpoint.address, pool.encapsulation, pool.fixed_dscp))
+    health = state.health_of(pool_name)
     return EndpointView(
         address=endpoint.address,
         weight=endpoint.weight,
         state=endpoint.state,
+        health=health.health_of(endpoint.address),
+        why=reason_of(health, endpoint.address),
         share=0.0 if endpoint.drained or not weights else endpoint.weight / weights,
         server_id=endpoint.server_id,
         path=_path_text(path),
         reachable=isinstance(path, Path),
         sent=Count(0, 0) if reach is None else dataplane.endpoint_count(reach),
+        packets_per_s=None if reach is None else state.rates.packets_per_s(reach),
+        drain_left_s=state.drains.left_s(pool_name, endpoint.address, time.monotonic()),
     )
 
 
@@ -134,7 +171,7 @@ def _path_text(path: Path | Unresolved) -> str:
 
 
 def _why_not(
-    service: Service, endpoints: tuple[EndpointView, ...], document: Document, *, forwards: bool
+    service: Service, endpoints: tuple[EndpointView, ...], state: NodeState, *, forwards: bool
 ) -> str:
     if not forwards:
         return "the data plane does not have it yet"
@@ -142,52 +179,66 @@ def _why_not(
         return "every endpoint is disabled"
     if not any(endpoint.reachable for endpoint in endpoints):
         return "no endpoint can be reached"
-    if service.announce and document.bgp is None:
+    if service.announce and state.document.bgp is None:
         return "it is to be announced, but the document has no bgp section"
-    return _unheard(service, document) if service.announce else ""
+    reason = state.announcing.reason(service, state.view)
+    return reason or (_unheard(service, state.document) if service.announce else "")
 
 
 def _unheard(service: Service, document: Document) -> str:
-    """Why nobody hears of the VIP: a session carries the prefixes of its own family."""
-    family = service.prefix.version
+    """Why nobody hears of the VIP: a session carries the prefixes of its families."""
+    family = Family.of(service.prefix)
     peers = document.bgp.peers if document.bgp else ()
-    if any(peer.address.version == family for peer in peers):
+    if any(family in peer.carried for peer in peers):
         return ""
-    return f"it is to be announced, but no BGP peer has an IPv{family} address"
+    return (
+        f"it is to be announced, but no BGP peer hears IPv{family.version} prefixes; "
+        f"name {family} in its families"
+    )
 
 
 def _peers(
-    document: Document, announced: frozenset[Announcement], sessions: Sessions
+    document: Document, announced: frozenset[Announcement], speaker: Speaker
 ) -> Iterator[PeerView]:
     prefixes = sorted((announcement.prefix for announcement in announced), key=prefix_rank)
     for peer in document.bgp.peers if document.bgp else ():
-        state, since = sessions.get(peer.address, (SessionState.DOWN, time.monotonic()))
+        state, since = speaker.sessions.get(peer.address, (SessionState.DOWN, time.monotonic()))
         yield PeerView(
             address=peer.address,
             as_number=peer.as_number,
             state=state,
             since_s=time.monotonic() - since,
-            announced=tuple(prefix for prefix in prefixes if prefix.version == peer.address.version)
+            announced=tuple(prefix for prefix in prefixes if Family.of(prefix) in peer.carried)
             if state is SessionState.UP
             else (),
         )
 
 
-def _problems(
-    state: NodeState,
-    ports: tuple[PortView, ...],
-    peers: tuple[PeerView, ...],
-    services: tuple[ServiceView, ...],
-) -> Iterator[str]:
-    if state.problem:
-        yield state.problem
+def _problems(ports: tuple[PortView, ...], peers: tuple[PeerView, ...]) -> Iterator[str]:
     if not ports:
         yield "no interface is attached; name some under node.interfaces"
     yield from (f"interface {p.name} is gone" for p in ports if p.mode == "missing")
     yield from (f"BGP peer {p.address} is down" for p in peers if p.state is SessionState.DOWN)
+
+
+def _distrusted(state: NodeState) -> Iterator[str]:
+    """The pools whose health is not believed."""
+    for name, health in state.view.judged.items():
+        if health.fails_open:
+            down = [b for b in health.beliefs.values() if b.health is Health.DOWN]
+            yield (
+                f"pool {name}: {len(down)} of {len(health.beliefs)} endpoints are down at once, "
+                "more than fail_open_above: all of them are sent to; see whether the check is right"
+            )
+
+
+def _troubles(services: tuple[ServiceView, ...]) -> Iterator[str]:
+    """What is wrong with services and their endpoints."""
     for service in services:
         if service.why_not:
             yield f"{service.key}: {service.why_not}"
         for endpoint in service.endpoints:
             if not endpoint.reachable:
                 yield f"{service.key}: endpoint {endpoint.address}: {endpoint.path}"
+            elif endpoint.health is Health.DOWN:
+                yield f"{service.key}: endpoint {endpoint.address} is down: {endpoint.why}"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from headrace.model import Count, IPAddress, IPNetwork, SessionState, VerdictCount
+from headrace.model import Count, Health, IPAddress, IPNetwork, SessionState, VerdictCount
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,11 +12,15 @@ class EndpointView:
     address: IPAddress
     weight: int
     state: str  # what the operator asked for
+    health: Health | None  # what is believed of it; None: it is not checked
+    why: str  # the last result of its probes, with the likely cause
     share: float  # of the pool's slots, 0..1
     server_id: int | None  # of QUIC connection ids
     path: str  # how it is reached, or why it is not
     reachable: bool
     sent: Count  # for all services together
+    packets_per_s: float | None  # of late, while it drains: the flows that are left
+    drain_left_s: float | None  # how long it still gets its old flows; None: no end is set
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,7 @@ class ServiceView:
     forwarding: bool  # the data plane has it, read back
     announced: bool  # the BGP peers were told
     why_not: str  # what keeps it from forwarding or being announced; empty if nothing
+    healthy: int  # endpoints that take new flows and serve
     received: Count
     endpoints: tuple[EndpointView, ...]
 
@@ -69,4 +74,6 @@ class Status:
     peers: tuple[PeerView, ...]
     services: tuple[ServiceView, ...]
     verdicts: tuple[VerdictCount, ...]
+    drain: str  # active | draining | drained: whether the node leaves the VIPs to others
+    drain_left_s: float | None  # how long a node that drains still announces
     problems: tuple[str, ...]  # what is wrong and why, worst first

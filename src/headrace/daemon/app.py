@@ -4,6 +4,7 @@ What the operator asks of it lives in `control`; here is only wiring.
 """
 
 import asyncio
+import gc
 import shutil
 import signal
 from collections.abc import Callable, Coroutine
@@ -13,16 +14,21 @@ from typing import Any
 
 import structlog
 
-from headrace.api import build_app, serve
-from headrace.bgp import ExabgpSpeaker, end_orphan
+from headrace.api import Listeners, build_app, keep_secrets, listening, serve
+from headrace.bgp import BgpSpeaker, end_orphan
 from headrace.control import Controller, World, restore
+from headrace.daemon.exposing import expose_metrics
 from headrace.daemon.lock import instance_lock
 from headrace.daemon.logs import configure_logs
+from headrace.daemon.privileges import drop_privileges
+from headrace.daemon.probing import TunnelPaths
+from headrace.daemon.readiness import tell_manager
 from headrace.daemon.settings import Settings, bpf_dir, speaker_dir
 from headrace.dataplane import Dataplane, detach_all
-from headrace.model import Document, LbError, SessionEvent, parse_document
+from headrace.health import Checker
+from headrace.model import Bgp, Document, LbError, SessionEvent, parse_document
 from headrace.store import Store
-from headrace.underlay import Underlay
+from headrace.underlay import Underlay, remove_probe_routes
 
 _log = structlog.get_logger()
 
@@ -30,7 +36,8 @@ _log = structlog.get_logger()
 def run(settings: Settings) -> None:
     """Run an instance until SIGTERM or SIGINT.
 
-    Stopping withdraws every VIP first; the data plane goes on forwarding what still arrives.
+    Stopping withdraws every VIP first, unless the settings keep them announced for a successor; the
+    data plane goes on forwarding what still arrives.
     Raises LbError where the instance cannot run.
     """
     configure_logs()
@@ -53,6 +60,7 @@ def detach(runtime_dir: Path) -> None:
     configure_logs()
     with instance_lock(runtime_dir):
         asyncio.run(end_orphan(speaker_dir(runtime_dir)))
+        remove_probe_routes()
         detach_all(bpf_dir(runtime_dir))
     shutil.rmtree(runtime_dir)
 
@@ -60,21 +68,39 @@ def detach(runtime_dir: Path) -> None:
 async def _run(settings: Settings) -> None:
     initial = _read_document(settings)
     with (
+        listening(settings.listening) as listeners,
         closing(Store(settings.state_dir)) as store,
         closing(Dataplane(bpf_dir(settings.runtime_dir))) as dataplane,
         closing(Underlay()) as underlay,
     ):
+        drop_privileges()  # before there are threads, which would keep theirs
         document, revision = restore(store, initial)
-        heard = _SessionLog()
-        speaker = ExabgpSpeaker(speaker_dir(settings.runtime_dir), heard.note)
-        world = World(store, dataplane, underlay, speaker)
-        controller = Controller(world, document, revision)
-        heard.wake = controller.wake
-        await _Tasks(
-            controller=controller,
-            speaker=speaker,
-            underlay=underlay,
-        ).run(settings, document)
+        in_force = _InForce(document)
+        with closing(TunnelPaths(in_force.gue_port)) as paths:
+            heard = _SessionLog()
+            speaker = BgpSpeaker(speaker_dir(settings.runtime_dir), heard.note)
+            checker = Checker(paths)
+            world = World(store, dataplane, underlay, speaker, checker, paths)
+            controller = Controller(world, document, revision)
+            heard.wake = controller.wake
+            in_force.read = lambda: controller.document
+            await _Tasks(
+                controller=controller,
+                speaker=speaker,
+                underlay=underlay,
+                checker=checker,
+            ).run(settings, listeners, document)
+
+
+class _InForce:
+    """The document in force, for those that are made before who keeps it."""
+
+    def __init__(self, document: Document) -> None:
+        self.read: Callable[[], Document] = lambda: document
+
+    def gue_port(self) -> int:
+        """The port that endpoints take GUE on."""
+        return self.read().node.gue_port
 
 
 class _SessionLog:
@@ -92,50 +118,68 @@ class _Tasks:
     """The daemon's tasks, and the order in which they end."""
 
     def __init__(
-        self, *, controller: Controller, speaker: ExabgpSpeaker, underlay: Underlay
+        self,
+        *,
+        controller: Controller,
+        speaker: BgpSpeaker,
+        underlay: Underlay,
+        checker: Checker,
     ) -> None:
         self._controller = controller
         self._speaker = speaker
         self._underlay = underlay
+        self._checker = checker
 
-    async def run(self, settings: Settings, document: Document) -> None:
+    async def run(self, settings: Settings, listeners: Listeners, document: Document) -> None:
         """Run until a signal; then withdraw, end the sessions, and stop the rest."""
+        # What was imported lives as long as the daemon: a collection need not walk it, for 0.1 s.
+        gc.collect()
+        gc.freeze()
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
         app = build_app(self._controller)
+        expose_metrics(app, self._controller)
         async with asyncio.TaskGroup() as group:
             jobs: list[Coroutine[Any, Any, None]] = [
-                self._speaker.run(document.bgp),
+                self._speaker.run(_with_peers(document.bgp)),
+                self._checker.run(),
                 self._underlay.watch(self._controller.wake),
-                serve(app, settings.api_socket, settings.listen),
+                serve(app, listeners, ready=lambda: tell_manager("READY=1")),
                 self._controller.run(),
             ]
             tasks = [group.create_task(job) for job in jobs]
             _log.info("started", instance=settings.instance, revision=self._controller.revision)
             await stopping.wait()
             _log.info("stopping", instance=settings.instance)
+            tell_manager("STOPPING=1")
             tasks.pop().cancel()  # the controller changes nothing from here on
-            await self._end_announcing()
+            await self._end_announcing(keep_announced=settings.keep_announced)
             for task in tasks:
                 task.cancel()
         _log.info("stopped", instance=settings.instance)
 
-    async def _end_announcing(self) -> None:
+    async def _end_announcing(self, *, keep_announced: bool) -> None:
         """Withdraw, then end the speaker, which ends its sessions even when it is silent."""
-        try:
-            await self._controller.withdraw_all()
-        except LbError as error:
-            _log.warning("not_withdrawn", error=str(error))
-        await self._speaker.stop()
+        if not keep_announced:
+            try:
+                await self._controller.withdraw_all()
+            except LbError as error:
+                _log.warning("not_withdrawn", error=str(error))
+        await self._speaker.stop(keep_announced=keep_announced)
+
+
+def _with_peers(bgp: Bgp | None) -> Bgp | None:
+    """The section, if there is anybody to speak to."""
+    return bgp if bgp is not None and bgp.peers else None
 
 
 def _read_document(settings: Settings) -> Document | None:
     if settings.document is None:
         return None
     try:
-        return parse_document(settings.document.read_text())
+        return keep_secrets(parse_document(settings.document.read_text()), Document())
     except OSError as error:
         raise LbError(f"{settings.document}: {error.strerror}; check the path") from error
 

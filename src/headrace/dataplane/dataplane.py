@@ -257,7 +257,11 @@ class Dataplane:
     def set_ports(self, ports: Iterable[Port]) -> None:
         """Take VIP packets that arrive on these interfaces and are addressed to them."""
         for index, entry in enumerate(encoding.port_entries(ports)):
-            self._ports.values[index] = entry
+            if bytes(self._ports.values[index]) != bytes(entry):
+                self._ports.values[index].ifindex = 0  # nobody's, while it is half written
+                entry.ifindex, ifindex = 0, entry.ifindex
+                self._ports.values[index] = entry
+                self._ports.values[index].ifindex = ifindex
 
     def modes(self) -> dict[str, str]:
         """Each attached interface's XDP mode: native, generic, or missing if its device is gone."""

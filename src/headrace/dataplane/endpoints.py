@@ -84,10 +84,9 @@ class Endpoints:
             self._entries.values[index].down = reach.endpoint in self._down
             self._index[reach] = index
             self._indexes_of[reach.endpoint].add(index)
-        before = self._entries.values[index].next_hop
-        self._entries.values[index].next_hop = hop
-        self._hop_users[hop] += 1
-        self._release_hop(before)
+        self._set_hop(index, hop)
+        for old in self._lingering:
+            self._follow(old, reach)
 
     def set_down(self, addresses: frozenset[IPAddress]) -> None:
         """Exactly the endpoints with these addresses get nothing.
@@ -110,6 +109,8 @@ class Endpoints:
         self._indexes_of[reach.endpoint].remove(index)
         if is_held(index):
             self._lingering[reach] = index
+            for successor in self._index:
+                self._follow(reach, successor)
         else:
             self._free(index)
 
@@ -143,6 +144,21 @@ class Endpoints:
         self._hop_indexes = Indexes(
             "next_hops", LIMIT_NEXT_HOPS, self._hop_index.values(), now, first=1
         )
+
+    def _follow(self, old: Reach, successor: Reach) -> None:
+        """Have an entry that lingers take the next hop of the one that took its place.
+
+        So the old flows of an endpoint survive a route that gives it another outer source.
+        """
+        if (old.endpoint, old.encapsulation) == (successor.endpoint, successor.encapsulation):
+            hop = self._entries.values[self._index[successor]].next_hop
+            self._set_hop(self._lingering[old], hop)
+
+    def _set_hop(self, index: int, hop: int) -> None:
+        before = self._entries.values[index].next_hop
+        self._entries.values[index].next_hop = hop
+        self._hop_users[hop] += 1
+        self._release_hop(before)
 
     def _add(self, reach: Reach) -> int:
         index = self._indexes.take()

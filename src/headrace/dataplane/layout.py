@@ -226,7 +226,13 @@ class FragmentKey(ctypes.Structure):
 class Fragment(ctypes.Structure):
     """Value of `fragments`."""
 
-    _fields_ = [("source_port", _U8 * 2), ("destination_port", _U8 * 2), ("seen_s", _U32)]
+    _fields_ = [
+        ("source_port", _U8 * 2),
+        ("destination_port", _U8 * 2),
+        ("seen_s", _U32),
+        ("protocol", _U8),
+        ("zero", _U8 * 3),
+    ]
 
 
 class ServerIdKey(ctypes.Structure):
@@ -252,7 +258,7 @@ class Settings(ctypes.Structure):
 class Answers(ctypes.Structure):
     """Value of `answers`."""
 
-    _fields_ = [("second", _U32), ("count", _U32)]
+    _fields_ = [("word", _U64)]
 
 
 class VipFilter(ctypes.Structure):

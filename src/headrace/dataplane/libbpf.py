@@ -1,6 +1,7 @@
 """A thin binding of libbpf.so.1 (>= 1.0): what the loader needs, errors as KernelError."""
 
 import ctypes
+import errno
 import functools
 import os
 from collections.abc import Iterator
@@ -259,7 +260,9 @@ class BpfObject:
 class RingBuffer:
     """The reader of a ring buffer map. A map has one reader."""
 
-    def __init__(self, map_fd: int) -> None:
+    def __init__(self, map_fd: int, limit: int) -> None:
+        """`limit` is how many records one `read` takes: they may come faster than it is done."""
+        self._limit = limit
         self._records: list[bytes] = []
         self._callback = _SampleFn(self._keep)  # the library holds no reference
         self._ring = _library().ring_buffer__new(map_fd, self._callback, None, None)
@@ -267,8 +270,10 @@ class RingBuffer:
             raise KernelError("read a ring buffer", ctypes.get_errno())
 
     def read(self) -> list[bytes]:
-        """What is in the ring, oldest first; it is not there any more then."""
-        _checked(_library().ring_buffer__consume(self._ring), "read a ring buffer")
+        """What is in the ring, oldest first, as far as the limit; it is not there any more then."""
+        result = _library().ring_buffer__consume(self._ring)
+        if result != -errno.ENOBUFS:  # what `_keep` says at the limit
+            _checked(result, "read a ring buffer")
         records, self._records = self._records, []
         return records
 
@@ -284,7 +289,7 @@ class RingBuffer:
 
     def _keep(self, context: int | None, data: int, size: int) -> int:  # noqa: ARG002 (libbpf's)
         self._records.append(ctypes.string_at(data, size))
-        return 0
+        return -errno.ENOBUFS if len(self._records) >= self._limit else 0
 
 
 def pin(fd: int, path: Path) -> None:

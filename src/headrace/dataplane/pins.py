@@ -4,7 +4,6 @@ Nothing is made, and nothing is changed but how many packets are sampled.
 """
 
 import ctypes
-import errno
 import mmap
 import os
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ from typing import Generic, TypeVar
 from headrace.dataplane import encoding, layout, libbpf
 from headrace.dataplane.bpffs import interface_of, is_bpffs
 from headrace.dataplane.maps import HashMap, SharedArray
-from headrace.dataplane.samples import Samples
+from headrace.dataplane.samples import Samples, capacity_of
 from headrace.model import (
     IPAddress,
     IPNetwork,
@@ -31,7 +30,6 @@ from headrace.model import (
 Value = TypeVar("Value", bound=ctypes.Structure)
 
 _ANY_PORT = 0
-_RECORD_BYTES = 8 + -(-ctypes.sizeof(layout.Sample) // 8) * 8  # with the ring's own header
 _VALUES: Mapping[str, type[ctypes.Structure]] = {
     "settings": layout.Settings,
     "endpoints": layout.Endpoint,
@@ -62,8 +60,7 @@ class Pins:
             }
             self._prefixes = HashMap(fds["vip_prefixes"], layout.PrefixKey, layout.Number)
             self._samples_fd = fds["samples"]
-            ring_bytes = int(libbpf.map_info(self._samples_fd).max_entries)
-            self.sample_capacity = ring_bytes // _RECORD_BYTES
+            self.sample_capacity = capacity_of(self._samples_fd)
             """How many samples the ring holds."""
         except BaseException:
             self.close()
@@ -108,7 +105,7 @@ class Pins:
 
         At one time it reads no more than the ring holds.
         """
-        return _BoundedSamples(self._samples_fd, self.sample_capacity)
+        return Samples(self._samples_fd)
 
     def interfaces(self) -> dict[int, str]:
         """The interfaces that the program runs on, by index, as the daemon called them."""
@@ -170,37 +167,6 @@ def read_links(directory: Path) -> dict[str, int]:
             found[interface_of(path.name)] = libbpf.link_ifindex(link)
             os.close(link)
     return found
-
-
-class _BoundedSamples(Samples):
-    """Reads so many at one time: under a flood they come faster, and reading would never end."""
-
-    def __init__(self, map_fd: int, limit: int) -> None:
-        super().__init__(map_fd)
-        self._ring.close()
-        self._ring = _BoundedRing(map_fd, limit)
-
-
-class _BoundedRing(libbpf.RingBuffer):
-    """Stops reading after so many records."""
-
-    def __init__(self, map_fd: int, limit: int) -> None:
-        super().__init__(map_fd)
-        self._limit = limit
-
-    def read(self) -> list[bytes]:
-        """What is in the ring, oldest first, as far as the limit; the rest stays there."""
-        try:
-            return super().read()
-        except KernelError as error:
-            if error.errno != errno.ENOBUFS:
-                raise
-        records, self._records = self._records, []
-        return records
-
-    def _keep(self, context: int | None, data: int, size: int) -> int:
-        super()._keep(context, data, size)
-        return -errno.ENOBUFS if len(self._records) >= self._limit else 0
 
 
 class _View(Generic[Value]):

@@ -1,9 +1,12 @@
 """The packets that the data plane samples, one in so many, as they leave it."""
 
+import ctypes
 from dataclasses import dataclass
 
 from headrace.dataplane import layout, libbpf
 from headrace.dataplane.verdicts import all_verdicts
+
+_RECORD_BYTES = 8 + -(-ctypes.sizeof(layout.Sample) // 8) * 8  # with the ring's own header
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +21,16 @@ class Sample:
     frame: bytes  # the first of them
 
 
+def capacity_of(map_fd: int) -> int:
+    """How many samples a ring holds."""
+    return int(libbpf.map_info(map_fd).max_entries) // _RECORD_BYTES
+
+
 class Samples:
     """The reader of the ring of samples; there is one at a time."""
 
     def __init__(self, map_fd: int) -> None:
-        self._ring = libbpf.RingBuffer(map_fd)
+        self._ring = libbpf.RingBuffer(map_fd, capacity_of(map_fd))
         self._verdicts = [verdict.name for verdict in all_verdicts()]
 
     def read(self) -> list[Sample]:

@@ -11,7 +11,9 @@ from headrace.lab.commands import run_command
 from headrace.lab.demo import down, exec_in, run_demo, up
 from headrace.lab.endpoint import prepare_endpoint, start_decapsulation
 from headrace.lab.laboratory import Laboratory, remove_lab
-from headrace.lab.router import Router, render_bird
+from headrace.lab.proofs import prove_announce
+from headrace.lab.router import Router
+from headrace.lab.routers import make_router
 from headrace.lab.state import Cleanup
 from headrace.lab.tools import find_tool
 from headrace.lab.topologies import DEMO, TOPOLOGIES
@@ -37,10 +39,11 @@ __all__ = [
     "down",
     "exec_in",
     "find_tool",
+    "make_router",
     "own_program",
     "prepare_endpoint",
+    "prove_announce",
     "remove_lab",
-    "render_bird",
     "render_document",
     "rule_arguments",
     "run_checks",

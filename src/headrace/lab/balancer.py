@@ -13,7 +13,7 @@ from headrace.lab.laboratory import Laboratory
 from headrace.lab.processes import ProcessId
 from headrace.lab.router import HOLD_TIME_S
 from headrace.lab.state import Cleanup
-from headrace.lab.topology import Bgp, Node, Role, Topology
+from headrace.lab.topology import Bgp, BgpPeer, Node, Role, Topology
 from headrace.lab.waiting import poll
 from headrace.model.errors import UnavailableError
 from headrace.model.values import Encapsulation, Flow, IPAddress
@@ -47,18 +47,18 @@ class Balancer:
             raise UnavailableError(f"node {self.node.name} has no BGP in its topology")
         return self.node.bgp.router_id
 
-    def start(self) -> ProcessId:
-        """Start the daemon for the first time, with the node's part of the document."""
-        document = self._lab.path / f"{self.node.name}.json"
-        text = json.dumps(
-            render_document(self._lab.topology, self.node, has_ipip=self._lab.has_ipip)
-        )
-        document.write_text(text)
+    def document(self) -> dict[str, Any]:
+        """The node's part of the document, as the topology has it."""
+        return render_document(self._lab.topology, self.node, has_ipip=self._lab.has_ipip)
+
+    def start(self, document: dict[str, Any] | None = None) -> ProcessId:
+        """Start the daemon for the first time, with this document or the topology's."""
+        path = self._write(document or self.document())
         variables = {"HEADRACE_INSTANCE": self.instance}
         self._lab.set_environment(self.node.name, variables)
         undo = (*self._program, "detach")
         self._lab.on_removal(Cleanup(self.node.name, undo, variables))
-        return self._run("--document", str(document))
+        return self._run("--document", str(path))
 
     def restart(self) -> ProcessId:
         """Start the daemon again: it knows its document from its state folder."""
@@ -86,6 +86,14 @@ class Balancer:
             raise UnavailableError(f"after {timeout_s:g} s {self.node.name} is not up: {reason}")
         return status
 
+    async def wait_forwarding(self, *, timeout_s: float) -> bool:
+        """Wait until each service is in the data plane and reaches all its endpoints."""
+
+        async def probe() -> bool | None:
+            return True if _forwards(await self.status()) else None
+
+        return await poll(probe, timeout_s=timeout_s) is not None
+
     async def status(self) -> dict[str, Any]:
         """What `headrace status` says."""
         status: dict[str, Any] = json.loads(await self.headrace("status", "-o", "json"))
@@ -95,6 +103,10 @@ class Balancer:
         """How many packets the node has sent to endpoints so far."""
         verdicts = (await self.status())["verdicts"]
         return sum(entry["count"]["packets"] for entry in verdicts if entry["name"] == "sent")
+
+    async def apply(self, document: dict[str, Any]) -> None:
+        """Put a whole document in force."""
+        await self.headrace("apply", "-f", str(self._write(document)))
 
     async def create_rule(self, endpoints: Sequence[IPAddress]) -> None:
         """Make or replace the rule of the topology's service, as the seed does."""
@@ -111,6 +123,17 @@ class Balancer:
         """Run the command line on the node; what it prints."""
         argv = [*self._program, *arguments]
         return await run_command(self._lab, self.node.name, argv, stdin=stdin)
+
+    def log_events(self, name: str) -> list[dict[str, Any]]:
+        """What the daemon has logged under a name since its first start."""
+        lines = (self._lab.path / f"{self.node.name}.log").read_text().splitlines()
+        events = [json.loads(line) for line in lines if line.startswith("{")]
+        return [event for event in events if event.get("event") == name]
+
+    def _write(self, document: dict[str, Any]) -> Path:
+        path = self._lab.path / f"{self.node.name}.json"
+        path.write_text(json.dumps(document))
+        return path
 
     def _run(self, *arguments: str) -> ProcessId:
         state = self._lab.path / self.node.name
@@ -151,7 +174,7 @@ def render_document(topology: Topology, node: Node, *, has_ipip: bool) -> dict[s
         },
         "cluster": {"hash_seed": _HASH_SEED},
     }
-    return document | (_render_services(topology) if node.bgp is None else _render_bgp(node.bgp))
+    return document | (render_services(topology) if node.bgp is None else _render_bgp(node.bgp))
 
 
 def _render_bgp(bgp: Bgp) -> dict[str, Any]:
@@ -159,15 +182,17 @@ def _render_bgp(bgp: Bgp) -> dict[str, Any]:
         "bgp": {
             "as": bgp.as_number,
             "router_id": str(bgp.router_id),
-            "peers": [
-                {"address": str(peer.address), "as": peer.as_number, "hold_time_s": HOLD_TIME_S}
-                for peer in bgp.peers
-            ],
+            "peers": [_render_peer(peer) for peer in bgp.peers],
         },
     }
 
 
-def _render_services(topology: Topology) -> dict[str, Any]:
+def _render_peer(peer: BgpPeer) -> dict[str, Any]:
+    told = {"address": str(peer.address), "as": peer.as_number, "hold_time_s": HOLD_TIME_S}
+    return told | ({"password": peer.password} if peer.password else {})
+
+
+def render_services(topology: Topology) -> dict[str, Any]:
     """One service a protocol, all of one pool."""
     endpoints = [{"address": str(node.identity)} for node in topology.with_role(Role.ENDPOINT)]
     pool: dict[str, Any] = {"endpoints": endpoints}
@@ -186,6 +211,14 @@ def own_program(name: str) -> list[str]:
         return [found]
     module = {"headrace": "main", "tailrace": "tailrace"}[name]
     return [sys.executable, "-c", f"from headrace.cli.{module} import main; main()"]
+
+
+def _forwards(status: dict[str, Any]) -> bool:
+    """Whether every service is in the data plane, and every endpoint's next hop is known."""
+    return all(
+        entry["forwarding"] and all(endpoint["reachable"] for endpoint in entry["endpoints"])
+        for entry in status["services"]
+    )
 
 
 def _flow_json(flow: Flow) -> dict[str, str | int]:

@@ -10,7 +10,9 @@ from headrace.lab.claims import ClaimView
 from headrace.lab.endpoint import prepare_endpoint, start_decapsulation, tunnel_devices
 from headrace.lab.laboratory import Laboratory
 from headrace.lab.network import has_xdp, is_up
+from headrace.lab.processes import ProcessId
 from headrace.lab.router import Router
+from headrace.lab.routers import make_router
 from headrace.lab.topology import Node, Role
 from headrace.lab.traffic import start_server
 from headrace.lab.waiting import poll, together
@@ -31,11 +33,12 @@ class DemoNetwork:
     router: Router = field(init=False)
     balancers: list[Balancer] = field(init=False)
     endpoints: tuple[Node, ...] = field(init=False)
+    servers: dict[str, ProcessId] = field(init=False, default_factory=dict)  # by node
 
     def __post_init__(self) -> None:
         """Find the nodes that do something."""
         topology = self.lab.topology
-        self.router = Router(self.lab, _bgp_router(topology.with_role(Role.ROUTER)))
+        self.router = make_router(self.lab, _bgp_router(topology.with_role(Role.ROUTER)))
         self.balancers = [Balancer(self.lab, node) for node in topology.with_role(Role.BALANCER)]
         self.endpoints = topology.with_role(Role.ENDPOINT)
 
@@ -90,22 +93,28 @@ class DemoNetwork:
     async def prepare_endpoints(self) -> None:
         """Step 2: the VIP on each endpoint, the end of the tunnel, a server."""
         self.view.step(2, "Endpoints as in the seed: VIP on lo, rp_filter, arp_*, a tunnel's end")
-        for node in self.endpoints:
-            prepare_endpoint(self.lab, node)
-        if self.lab.has_ipip:
-            means = "the kernel's ipip devices"
-        else:
-            await self._start_decapsulation()
-            means = "tailrace's XDP decapsulation (this kernel has no ipip device)"
-        await together([self._start_server(node) for node in self.endpoints])
+        works = await self.start_endpoints()
         names = ", ".join(node.name for node in self.endpoints)
-        works = [end for node in self.endpoints for end in self._tunnel_ends(node)]
+        means = (
+            "the kernel's ipip devices"
+            if self.lab.has_ipip
+            else "tailrace's XDP decapsulation (this kernel has no ipip device)"
+        )
         self.view.check(
             "the endpoints can take packets out of tunnels",
             held=bool(works) and all(works),
             seen=f"{means} works on {sum(works)} of {len(works)} devices",
         )
         self.view.note(f"{names} serve {self.lab.topology.vip}:{self.lab.topology.port}")
+
+    async def start_endpoints(self) -> list[bool]:
+        """Have every endpoint take packets and serve; of each tunnel's end, whether it works."""
+        for node in self.endpoints:
+            prepare_endpoint(self.lab, node)
+        if not self.lab.has_ipip:
+            await self._start_decapsulation()
+        await together([self.start_server(node) for node in self.endpoints])
+        return [end for node in self.endpoints for end in self._tunnel_ends(node)]
 
     async def create_rules(self) -> None:
         """Step 3: the seed's command on every balancer, the endpoints in another order on each."""
@@ -136,13 +145,15 @@ class DemoNetwork:
             seen=" and ".join(hops),
         )
 
+    async def start_server(self, node: Node) -> None:
+        """Have an endpoint serve the VIP; returns when it does."""
+        if node.identity is not None:
+            name = self.server_name(node.identity)
+            self.servers[node.name] = await start_server(self.lab, node.name, name)
+
     def _order(self, index: int) -> list[IPAddress]:
         """The endpoints as the seed has them; reversed on every second balancer."""
         return self.identities[::-1] if index % 2 else self.identities
-
-    async def _start_server(self, node: Node) -> None:
-        if node.identity is not None:
-            await start_server(self.lab, node.name, self.server_name(node.identity))
 
     async def _start_decapsulation(self) -> None:
         program = own_program("tailrace")

@@ -138,13 +138,28 @@ class Laboratory:
         self._state.processes = [item for item in self._state.processes if item not in processes]
         self._folder.write(self._state)
 
+    def kill(self, processes: Sequence[ProcessId]) -> None:
+        """End programs that `start` started, without letting them say anything."""
+        kill_processes(processes)
+        self._state.processes = [item for item in self._state.processes if item not in processes]
+        self._folder.write(self._state)
+
+    def kill_inside(self, node: str) -> int:
+        """Kill every process on a node, whose kernel goes on; how many there were."""
+        return _kill_inside([self._state.inodes[node]])
+
+    def processes_inside(self, node: str) -> list[ProcessId]:
+        """Every process on a node, whoever started it."""
+        pids = processes_in_namespaces([self._state.inodes[node]])
+        return [process for pid in pids if (process := ProcessId.of(pid)) is not None]
+
     def kill_node(self, node: str) -> int:
         """Cut a node's power: its cables first, then every process on it; how many there were.
 
         With the cables gone before the processes, no farewell of theirs reaches anybody.
         """
         self.set_cables(node, plugged=False)
-        return _kill_inside([self._state.inodes[node]])
+        return self.kill_inside(node)
 
     def set_cables(self, node: str, *, plugged: bool) -> None:
         """Plug in or pull every cable of a node."""

@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -114,6 +115,18 @@ def add_addresses(namespace: str, device: str, addresses: Iterable[str]) -> None
     run_in_namespace(namespace, act)
 
 
+def remove_address(namespace: str, device: str, address: str) -> None:
+    """Take an address (`a.b.c.d/length`) from a device of a node."""
+
+    def act() -> None:
+        with IPRoute() as netlink, _naming(f"remove address {address} from {device}"):
+            bare, _, length = address.partition("/")
+            index = _index_of(netlink, device)
+            netlink.addr("del", index=index, address=bare, prefixlen=int(length))
+
+    run_in_namespace(namespace, act)
+
+
 def set_sysctls(namespace: str, settings: Iterable[tuple[str, str]]) -> None:
     """Write kernel settings of a node's own network."""
     run_in_namespace(namespace, partial(_write_sysctls, tuple(settings)))
@@ -130,10 +143,26 @@ def read_next_hops(namespace: str, destination: IPv4Network) -> list[str]:
             for route in routes
             if route.get("dst") == str(destination.network_address)
             if route["dst_len"] == destination.prefixlen
-            for gateway in _gateways(route)
+            for gateway in gateways_of(route)
         ]
 
     return sorted(set(run_in_namespace(namespace, act)))
+
+
+@dataclass(frozen=True, slots=True)
+class TcpCounts:
+    """What the TCP of a node has done since its namespace began."""
+
+    sent: int  # segments, those sent again among them
+    retransmitted: int
+
+
+def read_tcp_counts(namespace: str) -> TcpCounts:
+    """A node's own counters."""
+    text = run_in_namespace(namespace, Path("/proc/thread-self/net/snmp").read_text)
+    names, values = (line.split()[1:] for line in text.splitlines() if line.startswith("Tcp:"))
+    counts = dict(zip(names, map(int, values), strict=True))
+    return TcpCounts(counts["OutSegs"], counts["RetransSegs"])
 
 
 def has_xdp(namespace: str, device: str) -> bool:
@@ -158,7 +187,7 @@ def is_up(namespace: str, device: str) -> bool:
     return run_in_namespace(namespace, act)
 
 
-def _gateways(route: Any) -> Iterator[str]:  # noqa: ANN401 - pyroute2's messages have no types
+def gateways_of(route: Any) -> Iterator[str]:  # noqa: ANN401 - pyroute2's messages have no types
     """The gateways of one netlink route message, whether it has one next hop or several."""
     for hop in route.get("multipath") or [route]:
         gateway = hop.get("gateway")

@@ -76,6 +76,12 @@ def kill_processes(processes: Iterable[ProcessId]) -> None:
     _wait_ended(killed, GRACE_S)
 
 
+def signal_processes(processes: Iterable[ProcessId], number: signal.Signals) -> None:
+    """Signal each, and wait for nothing."""
+    for process in processes:
+        _send(process, number)
+
+
 async def end_child(child: asyncio.subprocess.Process, *, grace_s: float = GRACE_S) -> None:
     """Have a child of asyncio's end; kill it if it does not."""
     signal_child(child.pid, signal.SIGTERM)

@@ -3,20 +3,23 @@
 import asyncio
 import os
 import signal
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from headrace.lab.claims import ClaimView
+from headrace.lab.frr import find_frr
 from headrace.lab.laboratory import Laboratory
 from headrace.lab.state import RUN_FOLDER
 from headrace.lab.tools import find_tool
 from headrace.lab.topologies import TOPOLOGIES
-from headrace.lab.topology import Topology
+from headrace.lab.topology import RoutingDaemon, Topology
 from headrace.model.errors import ConfigError, UnavailableError
 
 _NEEDED_TOOLS = ("tcpdump", "nsenter")
-_NEEDED_BY_BGP = ("bird",)
+_NEEDED_BY_BIRD = ("bird", "birdcl")
 _NEEDED_BY_GUESTS = ("qemu-system-x86_64", "busybox")
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LOG_TAIL_LINES = 8
@@ -64,9 +67,13 @@ def check_machine(topologies: Iterable[Topology]) -> None:
     """Refuse at once, with everything that is missing, rather than in the middle."""
     check_root()
     missing = []
-    for tool in _needed_tools(topologies):
+    known = list(topologies)
+    finders: list[Callable[[], Path]] = [partial(find_tool, tool) for tool in _needed_tools(known)]
+    if RoutingDaemon.FRR in _routing_daemons(known):
+        finders.append(find_frr)
+    for find in finders:
         try:
-            find_tool(tool)
+            find()
         except UnavailableError as error:
             missing.append(str(error))
     if missing:
@@ -76,11 +83,15 @@ def check_machine(topologies: Iterable[Topology]) -> None:
 def _needed_tools(topologies: Iterable[Topology]) -> list[str]:
     tools = dict.fromkeys(_NEEDED_TOOLS)
     for topology in topologies:
-        if any(node.bgp for node in topology.nodes):
-            tools |= dict.fromkeys(_NEEDED_BY_BGP)
         if topology.guests:
             tools |= dict.fromkeys(_NEEDED_BY_GUESTS)
+    if RoutingDaemon.BIRD in _routing_daemons(topologies):
+        tools |= dict.fromkeys(_NEEDED_BY_BIRD)
     return list(tools)
+
+
+def _routing_daemons(topologies: Iterable[Topology]) -> set[RoutingDaemon]:
+    return {node.bgp.daemon for topology in topologies for node in topology.nodes if node.bgp}
 
 
 def check_root() -> None:

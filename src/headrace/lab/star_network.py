@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
-from typing import Any
 
 from headrace.lab.balancer import Balancer, own_program
 from headrace.lab.claims import ClaimView
@@ -161,29 +160,16 @@ class StarNetwork:
         return True if all(has_xdp(namespace, device) for device in devices) else None
 
     async def _wait_forwarding(self) -> None:
-        status = await self.balancer.wait_up(timeout_s=_DAEMON_TIMEOUT_S)
-
-        async def probe() -> dict[str, Any] | None:
-            status = await self.balancer.status()
-            return status if _forwards(status) else None
-
-        if not _forwards(status):
-            status = await poll(probe, timeout_s=_DAEMON_TIMEOUT_S) or status
+        await self.balancer.wait_up(timeout_s=_DAEMON_TIMEOUT_S)
+        forwards = await self.balancer.wait_forwarding(timeout_s=_DAEMON_TIMEOUT_S)
+        status = await self.balancer.status()
         keys = ", ".join(str(entry["key"]) for entry in status["services"] if entry["forwarding"])
         ports = ", ".join(f"{port['name']} ({port['mode']})" for port in status["ports"])
         self.view.check(
             f"{self.balancer.node.name} forwards for every service, to every endpoint",
-            held=_forwards(status) and len(status["services"]) == len(self.lab.topology.protocols),
+            held=forwards and len(status["services"]) == len(self.lab.topology.protocols),
             seen=f"{keys or 'none'}; XDP on {ports or 'nothing'}",
         )
-
-
-def _forwards(status: dict[str, Any]) -> bool:
-    """Whether every service is in the data plane, and every endpoint's next hop is known."""
-    return all(
-        entry["forwarding"] and all(endpoint["reachable"] for endpoint in entry["endpoints"])
-        for entry in status["services"]
-    )
 
 
 def server_name(node: Node) -> str:

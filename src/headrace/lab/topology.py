@@ -103,12 +103,21 @@ class TunnelDevice:
         return "ipip" if self.address.version == 4 else "sit"
 
 
+class RoutingDaemon(StrEnum):
+    """The routing daemon of a router, or of another node beside what it is there for."""
+
+    BIRD = "bird"
+    FRR = "frr"
+
+
 @dataclass(frozen=True, slots=True)
 class BgpPeer:
     """The other end of a session."""
 
     address: IPv4Address
     as_number: int
+    password: str | None = None  # TCP MD5
+    bfd: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +127,7 @@ class Bgp:
     as_number: int
     router_id: IPv4Address
     peers: tuple[BgpPeer, ...]
+    daemon: RoutingDaemon = RoutingDaemon.BIRD
 
 
 @dataclass(frozen=True, slots=True)

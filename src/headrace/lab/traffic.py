@@ -262,6 +262,52 @@ async def ask_names(
     return names
 
 
+def start_sender(lab: Laboratory, node: str, *, packets_per_s: int, flows: int) -> ProcessId:
+    """Start datagrams to the topology's service that nobody need answer, until it is ended."""
+    _raise_descriptor_limit()
+    service = (str(lab.topology.vip), str(lab.topology.port))
+    argv = python_program("prover_sender.py", *service, str(packets_per_s), str(flows))
+    return lab.start(node, argv, f"{node}-sender")
+
+
+class Crowd:
+    """Listeners on many addresses of a node, each of which can be made to end."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    @classmethod
+    async def start(cls, lab: Laboratory, node: str, first: IPAddress, count: int) -> Self:
+        """Start them on the topology's port; returns when all listen."""
+        port = str(lab.topology.port)
+        argv = python_program("prover_crowd.py", str(first), str(count), port)
+        process = await asyncio.create_subprocess_exec(
+            *lab.command(node, argv),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+        crowd = cls(process)
+        await crowd._hear()
+        return crowd
+
+    async def end_listener(self, address: IPAddress) -> None:
+        """Have one address refuse connections; returns when it does."""
+        assert self._process.stdin is not None  # noqa: S101 - a pipe: see `start`
+        self._process.stdin.write(f"{address}\n".encode())
+        await self._hear()
+
+    async def stop(self) -> None:
+        """End all of them."""
+        await kill_child(self._process)
+
+    async def _hear(self) -> None:
+        assert self._process.stdout is not None  # noqa: S101 - a pipe: see `start`
+        async with asyncio.timeout(_START_TIMEOUT_S):
+            if not await self._process.stdout.readline():
+                raise UnavailableError("the crowd of listeners has ended; see its message above")
+
+
 def python_program(file_name: str, *arguments: str) -> list[str]:
     """How one of the prover's programs is called: without packages whose import takes a second."""
     program = Path(__file__).with_name(file_name)

@@ -4,6 +4,8 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network
 
+from headrace.model.announcing import check_announcing
+from headrace.model.checking import check_health
 from headrace.model.errors import Problem
 from headrace.model.limits import (
     LIMIT_ENDPOINTS_PER_NODE,
@@ -28,6 +30,8 @@ def contradictions(parts: Parts) -> Iterator[Problem]:
     for service in parts.services:
         yield from _check_pool_choice(service, parts)
     yield from check_policies(parts)
+    yield from check_health(parts)
+    yield from check_announcing(parts)
     for pool in parts.all_pools():
         yield from _check_endpoints(pool)
     yield from _check_tunnels(parts)

@@ -6,39 +6,45 @@ turns text into it and back.
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from headrace.model.bgp import Bgp
 from headrace.model.fields import (
     Address,
     AnswerRate,
-    AsNumber,
+    Community,
     Dscp,
     EndpointAddress,
     Flag,
     HashSeed,
-    HoldTime,
     IdleTime,
+    Least,
+    Metric,
     Name,
     OuterSource4,
     OuterSource6,
     PortNumber,
     Ports,
     Prefix,
-    RouterId,
+    Prepend,
     ServerId,
     ServiceName,
+    Share,
     SlotCount,
-    Ttl,
     Vip,
+    Wait,
     Weight,
 )
+from headrace.model.health import NO_HEALTH, HealthCheck, HealthChoice, WhenUnknown
 from headrace.model.limits import (
+    LIMIT_COMMUNITIES,
     LIMIT_ENDPOINTS_PER_DOCUMENT,
-    LIMIT_PEERS,
+    LIMIT_HEALTH_CHECKS,
     LIMIT_POOLS,
     LIMIT_PORTS,
     LIMIT_SERVICES,
     LIMIT_SOURCES,
     SLOT_COUNT_DEFAULT,
 )
+from headrace.model.probes import ProbeKind
 from headrace.model.values import (
     Affinity,
     Encapsulation,
@@ -52,6 +58,16 @@ from headrace.model.values import (
     Tuning,
     Unserved,
 )
+
+FAIL_OPEN_ABOVE = 0.5
+"""When more than half of a pool fails at once, the checker is the likelier fault."""
+
+HOLD_DOWN_S = 10.0
+"""Routers dampen a route that flaps for much longer than this."""
+
+
+DRAIN_WAIT_S = 10.0
+"""Routers need a second to choose other routes; packets on their way need far less."""
 
 
 class _Section(BaseModel):
@@ -68,6 +84,11 @@ class Endpoint(_Section):
     )
     weight: Weight = Field(1, description="share of the slots; 0 drains")
     state: OperatorState = Field(OperatorState.ACTIVE, description="what the operator asks of it")
+    drain_timeout_s: Wait | None = Field(
+        None,
+        description="of one that is draining: it gets its old flows for so long; without end if "
+        "absent",
+    )
     server_id: ServerId | None = Field(
         None, description="what it writes into QUIC connection ids (QUIC-LB, plaintext)"
     )
@@ -93,6 +114,20 @@ class Pool(_Section):
     )
     dscp: Dscp = Field("copy", description='DSCP of the outer header; "copy" takes the packet\'s')
 
+    health: HealthChoice = Field(
+        NO_HEALTH,
+        description="how the endpoints are checked: the name of an entry under health, none, or "
+        "the entry itself",
+    )
+    fail_open_above: Share = Field(
+        FAIL_OPEN_ABOVE,
+        description="share of the endpoints; when more are down at once, the check is the likelier "
+        "fault and is ignored",
+    )
+    unknown: WhenUnknown = Field(
+        WhenUnknown.KEEP, description="what becomes of endpoints that are not checked yet"
+    )
+
     @property
     def fixed_dscp(self) -> int | None:
         """The outer header's DSCP; None for the packet's own."""
@@ -114,6 +149,15 @@ class Service(_Section):
         None, description="how packets reach these endpoints; ipip if absent"
     )
     dscp: Dscp | None = Field(None, description="DSCP of the outer header; copy if absent")
+    health: HealthChoice | None = Field(
+        None, description="how these endpoints are checked; none if absent"
+    )
+    fail_open_above: Share | None = Field(
+        None, description="share of these endpoints above which health is ignored; 0.5 if absent"
+    )
+    unknown: WhenUnknown | None = Field(
+        None, description="what becomes of those that are not checked yet; keep if absent"
+    )
     affinity: Affinity = Field(Affinity.FLOW, description="what packets to one endpoint share")
     flow_table: FlowTable = Field(
         FlowTable.UNSTABLE, description="when flows are remembered one by one; always: UDP only"
@@ -132,6 +176,22 @@ class Service(_Section):
     announce: Flag = Field(
         default=False, description="announce the VIP to the BGP peers while it works"
     )
+    min_healthy: Least = Field(
+        1, description='announced with so many healthy endpoints, or a part of them as "50%"'
+    )
+    hold_down_s: Wait = Field(
+        HOLD_DOWN_S, description="once withdrawn, it is announced no sooner than this"
+    )
+    med: Metric | None = Field(None, description="of the route; that of bgp if absent")
+    communities: tuple[Community, ...] | None = Field(
+        None, max_length=LIMIT_COMMUNITIES, description="of the route; those of bgp if absent"
+    )
+    prepend: Prepend | None = Field(
+        None, description="how often the own AS is put in front once more; that of bgp if absent"
+    )
+    local_pref: Metric | None = Field(
+        None, description="of the route within the AS; that of bgp if absent"
+    )
 
     @property
     def ports(self) -> range:
@@ -149,10 +209,14 @@ class Service(_Section):
         return tuple(ServiceKey(self.vip, self.protocol, port) for port in self.ports)
 
     @property
+    def first_key(self) -> ServiceKey:
+        """The key of its first port: what services are sorted by."""
+        return ServiceKey(self.vip, self.protocol, self.ports[0])
+
+    @property
     def label(self) -> str:
         """How logs, URLs and tables name it: its key, as 192.0.2.1:8000-8010/tcp for a range."""
-        first = ServiceKey(self.vip, self.protocol, self.ports[0])
-        return first.label_to(self.ports[-1])
+        return self.first_key.label_to(self.ports[-1])
 
     @property
     def prefix(self) -> IPNetwork:
@@ -173,6 +237,11 @@ class Service(_Section):
             endpoints=self.endpoints,
             encapsulation=self.encapsulation or Encapsulation.IPIP,
             dscp="copy" if self.dscp is None else self.dscp,
+            health=NO_HEALTH if self.health is None else self.health,
+            fail_open_above=(
+                FAIL_OPEN_ABOVE if self.fail_open_above is None else self.fail_open_above
+            ),
+            unknown=self.unknown or WhenUnknown.KEEP,
         )
 
     @property
@@ -220,35 +289,18 @@ class Node(_Section):
     answers_per_s: AnswerRate = Field(
         1000, description="pings and too-big errors answered in a second, together"
     )
+    drain: Flag = Field(
+        default=False, description="leave every VIP to the other nodes, without losing a packet"
+    )
+    drain_wait_s: Wait = Field(
+        DRAIN_WAIT_S,
+        description="of a drain: how long routers are asked to go elsewhere before the withdrawal",
+    )
 
     @property
     def sources(self) -> OuterSources:
         """The outer sources of both families."""
         return OuterSources(self.source, self.source6)
-
-
-class Peer(_Section):
-    """A BGP session's other end."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-    address: Address
-    as_number: AsNumber = Field(alias="as", description="the peer's autonomous system")
-    port: PortNumber = 179
-    local_address: Address | None = Field(None, description="the session's own end")
-    hold_time_s: HoldTime = Field(9, description="BGP hold time (RFC 4271, 4.2)")
-    password: str | None = Field(None, max_length=80, description="TCP MD5 key (RFC 2385)")
-    multihop: Ttl | None = Field(None, description="TTL of a multihop session")
-
-
-class Bgp(_Section):
-    """The node's own end of all its BGP sessions."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-    as_number: AsNumber = Field(alias="as", description="this node's autonomous system")
-    router_id: RouterId = Field(description="BGP identifier (RFC 6286)")
-    peers: tuple[Peer, ...] = Field(min_length=1, max_length=LIMIT_PEERS)
 
 
 class Cluster(_Section):
@@ -268,6 +320,9 @@ class Document(_Section):
 
     services: tuple[Service, ...] = Field((), max_length=LIMIT_SERVICES)
     pools: dict[Name, Pool] = Field(default_factory=dict, max_length=LIMIT_POOLS)
+    health: dict[Name, HealthCheck] = Field(
+        default_factory=dict, max_length=LIMIT_HEALTH_CHECKS, description="ways to check, by name"
+    )
     bgp: Bgp | None = None
     node: Node = Node()
     cluster: Cluster = Cluster()
@@ -289,3 +344,10 @@ class Document(_Section):
     def all_pools(self) -> dict[str, Pool]:
         """Every pool by name, shared ones and those of a single service, that a service uses."""
         return {service.pool_name: self.pool_of(service) for service in self.services}
+
+    def check_of(self, pool: Pool) -> HealthCheck | None:
+        """How a pool of this document is checked; None if it is not."""
+        check = (
+            pool.health if isinstance(pool.health, HealthCheck) else self.health.get(pool.health)
+        )
+        return None if check is None or check.kind is ProbeKind.NONE else check

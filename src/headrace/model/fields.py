@@ -20,8 +20,13 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from headrace.model.limits import (
     LIMIT_ANSWERS_PER_S,
+    LIMIT_HOLD_DOWN_S,
     LIMIT_IDLE_S,
     LIMIT_NAME_BYTES,
+    LIMIT_PREPEND,
+    LIMIT_PROBE_BYTES,
+    LIMIT_PROBE_INTERVAL_S,
+    LIMIT_PROBE_STREAK,
     LIMIT_SERVICE_NAME_BYTES,
     LIMIT_WEIGHT,
     SLOT_COUNT_MAX,
@@ -43,6 +48,9 @@ _NOT_UNICAST: tuple[IPNetwork, ...] = (
 _V4_MAPPED = IPv6Network("::ffff:0:0/96")
 _SOURCE_PREFIX_LENGTHS = {4: 16, 6: 112}  # 16 bits are left to the flow's hash
 _RANGE = re.compile(r"([0-9]{1,5})-([0-9]{1,5})")
+_PERCENT = re.compile(r"([0-9]{1,3})%")
+_COMMUNITY = re.compile(r"[0-9]{1,10}(:[0-9]{1,10}){1,2}")
+_HEX = "hex:"
 
 
 def read_address(value: object) -> IPAddress:
@@ -83,6 +91,17 @@ def whole(low: int, high: int, remedy: str = "") -> Callable[[object], int]:
             return value
         hint = "; write it without quotes" if isinstance(value, str) and value.isdigit() else remedy
         raise ValueError(f"{shown(value)} is not a whole number in {low}..{high}{hint}")
+
+    return read
+
+
+def number(low: float, high: float) -> Callable[[object], float]:
+    """A check that a value is a number in a range, whole or not."""
+
+    def read(value: object) -> float:
+        if type(value) in {int, float} and low <= value <= high:  # type: ignore[operator]
+            return float(value)  # type: ignore[arg-type]
+        raise ValueError(f"{shown(value)} is not a number in {low:g}..{high:g}")
 
     return read
 
@@ -171,6 +190,71 @@ def _read_ports(value: object) -> int | str:
     return first if first == last else f"{first}-{last}"
 
 
+def _read_status(value: object) -> int | str:
+    """An HTTP status, or a range of them."""
+    if type(value) is int and 100 <= value <= 599:
+        return value
+    match = _RANGE.fullmatch(value) if isinstance(value, str) else None
+    if match is None or not 100 <= int(match[1]) <= int(match[2]) <= 599:
+        raise ValueError(f'{shown(value)} is no HTTP status: use 100..599, or a range as "200-299"')
+    return f"{match[1]}-{match[2]}"
+
+
+def _read_share(value: object) -> int | str:
+    """A number of endpoints, or a part of them in percent."""
+    if type(value) is int and value >= 1:
+        return value
+    match = _PERCENT.fullmatch(value) if isinstance(value, str) else None
+    if match is None or not 1 <= int(match[1]) <= 100:
+        raise ValueError(
+            f'{shown(value)} is no number of endpoints: use 1 or more, or a part as "50%"'
+        )
+    return f"{int(match[1])}%"
+
+
+def read_community(value: object) -> str:
+    """A community, as 65535:0 (RFC 1997), or a large one, as 64512:1:2 (RFC 8092)."""
+    if isinstance(value, str) and _COMMUNITY.fullmatch(value):
+        parts = [int(part) for part in value.split(":")]
+        if max(parts) <= (0xFFFF if len(parts) == 2 else 0xFFFF_FFFF):
+            return ":".join(map(str, parts))
+    raise ValueError(
+        f'{shown(value)} is not a community; write "65535:0", or a large one as "64512:1:2"'
+    )
+
+
+def _read_payload(value: object) -> str:
+    """What a probe sends or expects, as text or `hex:` and digits."""
+    if not isinstance(value, str):
+        raise ValueError(f'{shown(value)} is not text; put it in quotes, or write "hex:00ff"')  # noqa: TRY004
+    try:
+        size = len(payload(value))
+    except ValueError as error:
+        raise ValueError(f"{shown(value)} is not hex: and pairs of digits, as hex:00ff") from error
+    if size > LIMIT_PROBE_BYTES:
+        raise ValueError(f"is {size} bytes, over the limit of {LIMIT_PROBE_BYTES}; shorten it")
+    return value
+
+
+def payload(text: str) -> bytes:
+    """The bytes that a text or `hex:` and digits stand for; ValueError for other digits."""
+    if text.startswith(_HEX):
+        return bytes.fromhex(text.removeprefix(_HEX))
+    return text.encode()
+
+
+def _line(pattern: str, remedy: str) -> Callable[[object], str]:
+    """A check of text that becomes a part of an HTTP request's header."""
+    compiled = re.compile(pattern)
+
+    def read(value: object) -> str:
+        if isinstance(value, str) and compiled.fullmatch(value):
+            return value
+        raise ValueError(f"{shown(value)} {remedy}")
+
+    return read
+
+
 def _read_dscp(value: object) -> int | str:
     if value == "copy" or (type(value) is int and 0 <= value <= 63):
         return value
@@ -239,3 +323,42 @@ AnswerRate = Annotated[
     BeforeValidator(whole(0, LIMIT_ANSWERS_PER_S, "; 0 answers nothing")),
 ]
 HashSeed = Annotated[int, Field(ge=0, le=2**64 - 1), BeforeValidator(whole(0, 2**64 - 1))]
+Interval = Annotated[
+    float,
+    Field(ge=0.05, le=LIMIT_PROBE_INTERVAL_S),
+    BeforeValidator(number(0.05, LIMIT_PROBE_INTERVAL_S)),
+]
+Streak = Annotated[
+    int, Field(ge=1, le=LIMIT_PROBE_STREAK), BeforeValidator(whole(1, LIMIT_PROBE_STREAK))
+]
+Payload = Annotated[str, BeforeValidator(_read_payload)]
+Status = Annotated[
+    Annotated[int, Field(ge=100, le=599)] | Annotated[str, Field(pattern=r"^[0-9]{3}-[0-9]{3}$")],
+    BeforeValidator(_read_status),
+]
+HostName = Annotated[
+    str,
+    BeforeValidator(_line(r"[A-Za-z0-9._-]{0,253}", "is no host name; write it as example.org")),
+]
+Resource = Annotated[
+    str,
+    BeforeValidator(_line(r"/[!-~]{0,1023}", "is no path; begin it with / and leave out spaces")),
+]
+FilePath = Annotated[
+    str, BeforeValidator(_line(r"(/[^\x00]{1,1023})?", "is no file; write its full path"))
+]
+Share = Annotated[
+    float,
+    Field(ge=0, le=1),
+    BeforeValidator(number(0, 1)),
+]
+Least = Annotated[
+    Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern=r"^[0-9]{1,3}%$")],
+    BeforeValidator(_read_share),
+]
+Wait = Annotated[
+    float, Field(ge=0, le=LIMIT_HOLD_DOWN_S), BeforeValidator(number(0, LIMIT_HOLD_DOWN_S))
+]
+Community = Annotated[str, BeforeValidator(read_community)]
+Metric = Annotated[int, Field(ge=0, le=2**32 - 1), BeforeValidator(whole(0, 2**32 - 1))]
+Prepend = Annotated[int, Field(ge=0, le=LIMIT_PREPEND), BeforeValidator(whole(0, LIMIT_PREPEND))]

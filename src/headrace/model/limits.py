@@ -36,6 +36,30 @@ LIMIT_EXTENSION_HEADERS = 4
 LIMIT_ANSWERS_PER_S = 1_000_000
 """Answers of the data plane a second: more is a mistake, and no limit."""
 
+LIMIT_PROBE_INTERVAL_S = 3_600
+"""Longest time between two probes or that one may take: what is asked less often is not watched."""
+
+LIMIT_PROBE_STREAK = 100
+"""Results in a row before one is believed."""
+
+LIMIT_PROBE_BYTES = 1_024
+"""What a probe sends or looks for: it fits one packet."""
+
+LIMIT_PROBES_PER_S = 10_000
+"""Of one node: 4,000 take some 60 % of a core."""
+
+LIMIT_HEALTH_CHECKS = 1_024
+"""Named ways to check: as many as pools."""
+
+LIMIT_COMMUNITIES = 32
+"""Communities of one route; routers print no more on a line."""
+
+LIMIT_PREPEND = 16
+"""How often the own AS is put in front: a path longer than that loses anywhere."""
+
+LIMIT_HOLD_DOWN_S = 86_400
+"""Longest time that a VIP stays withdrawn, or a node announces while it drains: a day."""
+
 LIMIT_IDLE_S = 7 * 86_400
 """Longest idle time: a flow that is silent for a week is over."""
 
@@ -50,6 +74,15 @@ LIMIT_PORTS = 256
 
 LIMIT_PEERS = 64
 """BGP sessions of one node."""
+
+LIMIT_PASSWORD_BYTES = 80
+"""The kernel keeps no more of a TCP MD5 key (TCP_MD5SIG_MAXKEYLEN)."""
+
+LIMIT_AGGREGATES = 1_024
+"""Announced prefixes that hold VIPs: as many as VIPs may be prefixes."""
+
+LIMIT_KEEP_ANNOUNCED_S = 86_400
+"""Longest time that announcements outlive the daemon: for a day, nobody looks at the endpoints."""
 
 LIMIT_WEIGHT = 256
 """Largest weight; with at least 100 slots an endpoint a finer ratio has no effect."""

@@ -11,11 +11,13 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from headrace.model.document import Document, Endpoint, Pool, Service, TunnelEntry
+from headrace.model.health import HealthCheck
 from headrace.model.problems import Location
 from headrace.model.values import Encapsulation
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
+_POOL_KEYS = ("encapsulation", "dscp", "health")  # that other parts are checked against
 _ANY_ENDPOINT = {"endpoints": [{"address": "192.0.2.1"}]}  # a pool cannot be read without one
 
 
@@ -26,6 +28,7 @@ class PoolPart:
     location: Location
     encapsulation: Encapsulation
     dscp: int | str
+    health: str | HealthCheck
     endpoints: list[tuple[Location, Endpoint]]
 
 
@@ -46,12 +49,17 @@ class Parts:
 
     services: list[ServicePart] = field(default_factory=list)
     pools: dict[object, PoolPart | None] = field(default_factory=dict)  # by name
+    checks: dict[object, HealthCheck | None] = field(default_factory=dict)  # by name
     tunnels: list[tuple[Location, TunnelEntry]] = field(default_factory=list)
     is_whole: bool = False
 
     def pool_of(self, part: ServicePart) -> PoolPart | None:
         """The pool that answers for a service, if it could be read."""
         return part.own if part.pool is None else self.pools.get(part.pool)
+
+    def check_of(self, pool: PoolPart) -> HealthCheck | None:
+        """How a pool is checked, if it is and that could be read."""
+        return pool.health if isinstance(pool.health, HealthCheck) else self.checks.get(pool.health)
 
     def all_pools(self) -> Iterator[PoolPart]:
         """Shared pools and those of single services."""
@@ -73,6 +81,7 @@ def parts_of(document: Document) -> Parts:
             for index, service in enumerate(document.services)
         ],
         pools={name: _pool(("pools", name), pool) for name, pool in document.pools.items()},
+        checks=dict(document.health.items()),
         tunnels=[
             (("node", "tunnels", index), each) for index, each in enumerate(document.node.tunnels)
         ],
@@ -89,12 +98,14 @@ def readable_parts(raw: Mapping[object, object], error: ValidationError) -> Part
     }
     parts = Parts()
     for location, service in _items(raw, "services"):
-        if isinstance(service, Mapping):
+        if isinstance(service, Mapping) and isinstance(location[-1], int):
             parts.services.append(_readable_service(location, service, broken))
     for location, pool in _items(raw, "pools"):
         parts.pools[location[-1]] = (
             _readable_pool(location, pool, broken) if isinstance(pool, Mapping) else None
         )
+    for location, check in _items(raw, "health"):
+        parts.checks[location[-1]] = _read(HealthCheck, check)
     for location, tunnel in _items(raw, "node", "tunnels"):
         entry = _read(TunnelEntry, tunnel)
         if entry is not None:
@@ -106,7 +117,7 @@ def _pool(location: Location, pool: Pool) -> PoolPart:
     endpoints = [
         ((*location, "endpoints", index), each) for index, each in enumerate(pool.endpoints)
     ]
-    return PoolPart(location, pool.encapsulation, pool.dscp, endpoints)
+    return PoolPart(location, pool.encapsulation, pool.dscp, pool.health, endpoints)
 
 
 def _items(raw: object, *location: str) -> Iterator[tuple[Location, object]]:
@@ -157,7 +168,7 @@ def _readable_pool(
     location: Location, raw: Mapping[object, object], broken: set[Location]
 ) -> PoolPart:
     plain = _unbroken(location, raw, broken)
-    kept = {key: plain[key] for key in ("encapsulation", "dscp") if plain.get(key) is not None}
+    kept = {key: plain[key] for key in _POOL_KEYS if plain.get(key) is not None}
     policy = _read(Pool, _ANY_ENDPOINT | kept) or Pool.model_validate(_ANY_ENDPOINT)
     endpoints = []
     for step, item in _items(raw, "endpoints"):
@@ -166,4 +177,4 @@ def _readable_pool(
             endpoint = _read(Endpoint, _unbroken(where, item, broken))
             if endpoint is not None:
                 endpoints.append((where, endpoint))
-    return PoolPart(location, policy.encapsulation, policy.dscp, endpoints)
+    return PoolPart(location, policy.encapsulation, policy.dscp, policy.health, endpoints)

@@ -15,6 +15,8 @@ from headrace.model.values import (
     Unserved,
 )
 
+_KEYS_OF_POOLS = ("encapsulation", "dscp", "health", "fail_open_above", "unknown")
+
 
 def check_policies(parts: Parts) -> Iterator[Problem]:
     """Every contradiction of a service with itself, its pool, or another service of its VIP."""
@@ -63,8 +65,8 @@ def _check_pools_own(location: Location, service: Service) -> Iterator[Problem]:
     """How endpoints are reached is said once, where they are listed."""
     if service.pool is None:
         return
-    for key, value in (("encapsulation", service.encapsulation), ("dscp", service.dscp)):
-        if value is not None:
+    for key in _KEYS_OF_POOLS:
+        if getattr(service, key) is not None:
             where = path_of(("pools", service.pool, key))
             yield Problem(
                 path_of((*location, key)), f"the pool says it for all its services; set {where}"

@@ -7,9 +7,11 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from headrace.model.bgp import Bgp
 from headrace.model.checks import contradictions
 from headrace.model.document import Document, Service
 from headrace.model.errors import ConfigError
+from headrace.model.health import HealthCheck
 from headrace.model.limits import LIMIT_DOCUMENT_BYTES, LIMIT_ENDPOINTS_PER_DOCUMENT
 from headrace.model.parts import parts_of, readable_parts
 from headrace.model.problems import problems_of, refusal, shown
@@ -56,6 +58,16 @@ def build_document(raw: object) -> Document:
 def build_service(raw: object) -> Service:
     """Read one service from plain values; paths of problems start inside the service."""
     return _build(Service, raw)
+
+
+def build_bgp(raw: object) -> Bgp:
+    """Read a bgp section from plain values; paths of problems start inside it."""
+    return _build(Bgp, raw)
+
+
+def build_health(raw: object) -> HealthCheck:
+    """Read a way to check endpoints from plain values; paths of problems start inside it."""
+    return _build(HealthCheck, raw)
 
 
 def check_document(document: Document) -> None:

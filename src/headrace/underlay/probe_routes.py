@@ -49,7 +49,9 @@ class ProbeRoutes:
         wanted = {route.vip: route for route in routes}
         try:
             if not self._found:
-                self._remove(set(self._existing()) - wanted.keys())
+                # All of them: a route that is replaced keeps the program it had, and with it the
+                # marks of a daemon before us, since the kernel compares programs by their names.
+                self._remove(set(self._existing()))
                 self._found = True
             self._put_rules({vip.version for vip in wanted})
             self._put_routes(wanted)

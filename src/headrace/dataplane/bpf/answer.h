@@ -17,21 +17,44 @@
 #include "maps.h"
 #include "packet.h"
 
-/* Take one of the answers that the node may give in this second. */
-static __always_inline int may_answer(void)
+/* Take one of the answers that the node may give in this second. A quarter of them is not for
+ * pings, so that a flood of those does not keep anybody from learning which size fits.
+ */
+static __always_inline int may_answer(int is_ping)
 {
 	__u32 zero = 0;
 	const struct settings *setting = bpf_map_lookup_elem(&settings, &zero);
 	struct answers *given = bpf_map_lookup_elem(&answers, &zero);
-	__u32 now_s = clock_s();
+	__u64 now_s = clock_s();
+	__u64 before;
+	__u32 limit;
 
 	if (!setting || !given)
 		return 0;
-	if (given->second != now_s) {
-		given->second = now_s;
-		given->count = 0;
+	limit = setting->answers_per_s;
+	if (is_ping)
+		limit -= limit / 4;
+	before = *(volatile __u64 *)&given->word;
+	if (before >> 32 != now_s) {
+		__sync_val_compare_and_swap(&given->word, before, now_s << 32);
+		before = *(volatile __u64 *)&given->word;
 	}
-	return __sync_fetch_and_add(&given->count, 1) < setting->answers_per_s;
+	if ((__u32)before >= limit)
+		return 0;
+	__sync_fetch_and_add(&given->word, 1);
+	return 1;
+}
+
+/* Whether an answer to the source would reach one host (RFC 1122, 3.2.2; RFC 4443, 2.4). */
+static __always_inline int is_sender(const struct packet *packet, const int v6)
+{
+	__u32 first = bpf_ntohl(packet->source.words[0]);
+
+	if (!v6)
+		return first >> 24 && first >> 24 != 127 && first >> 28 < 14;
+	return first >> 24 != 0xff &&
+	       (first || packet->source.words[1] || packet->source.words[2] ||
+		bpf_ntohl(packet->source.words[3]) > 1);
 }
 
 static __always_inline void swap_macs(struct ethhdr *ethernet)
@@ -75,7 +98,9 @@ static __always_inline enum verdict answer_echo(struct xdp_md *xdp, const struct
 
 	if (!ethernet || !ip || !icmp)
 		return VERDICT_DROP_INTERNAL;
-	if (!may_answer())
+	if (!is_sender(packet, v6))
+		return VERDICT_DROP_SENDER;
+	if (!may_answer(1))
 		return VERDICT_DROP_ANSWERS;
 	swap_macs(ethernet);
 	if (v6)
@@ -249,7 +274,9 @@ static __always_inline enum verdict answer_too_big(struct xdp_md *xdp, const str
 	if (packet->kind == KIND_ERROR || packet->kind == KIND_LATER_FRAGMENT ||
 	    (v6 && mtu < IP6_MTU_MIN))
 		return VERDICT_DROP_TOO_BIG;
-	if (!may_answer())
+	if (!is_sender(packet, v6))
+		return VERDICT_DROP_SENDER;
+	if (!may_answer(0))
 		return VERDICT_DROP_ANSWERS;
 	if (size > QUOTE_PIECES(v6) * QUOTE_PIECE)
 		size = QUOTE_PIECES(v6) * QUOTE_PIECE;

@@ -88,7 +88,8 @@ static __always_inline int is_current(const struct note *note, const struct bloc
 	if (!always)
 		return note->seen_s >= age->unstable_since_s;
 	setting = bpf_map_lookup_elem(&settings, &zero);
-	return setting && now_s - note->seen_s < setting->udp_idle_s;
+	/* Signed: another CPU may have seen the next second already. */
+	return setting && (__s32)(now_s - note->seen_s) < (__s32)setting->udp_idle_s;
 }
 
 /* Whether a flow without a note is older than the slot's last change: without a SYN to tell,

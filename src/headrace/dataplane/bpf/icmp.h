@@ -25,6 +25,8 @@
 #define ICMP6_UNREACHABLE 1
 #define ICMP6_TOO_BIG 2
 #define ICMP6_PARAMETER_PROBLEM 4
+#define ICMP6_ROUTER_SOLICITATION 133 /* the first of neighbour discovery, RFC 4861 */
+#define ICMP6_REDIRECT 137 /* and the last */
 #define ICMP6_ECHO_REQUEST 128
 #define ICMP6_ECHO_REPLY 129
 
@@ -124,6 +126,8 @@ static __always_inline enum verdict parse_icmp(struct xdp_md *xdp, struct packet
 		packet->kind = KIND_ECHO;
 		return VERDICT_CONTINUE;
 	}
+	if (v6 && icmp->type >= ICMP6_ROUTER_SOLICITATION && icmp->type <= ICMP6_REDIRECT)
+		return VERDICT_PASS_NEIGHBOUR;
 	return is_error_type(icmp->type, v6) ? read_quote(xdp, packet, v6) : VERDICT_CONTINUE;
 }
 

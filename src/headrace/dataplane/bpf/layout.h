@@ -211,6 +211,8 @@ struct fragment {
 	__be16 source_port;
 	__be16 destination_port;
 	__u32 seen_s;
+	__u8 protocol;
+	__u8 zero[3];
 };
 
 /* A QUIC server id of a pool names an endpoint's index. */
@@ -231,8 +233,7 @@ struct settings {
 
 /* Answers given in the second under way, by all CPUs. */
 struct answers {
-	__u32 second;
-	__u32 count;
+	__u64 word; /* second << 32 | how many */
 };
 
 /* Bit hash(address) is set for each VIP, so that nobody else's packet costs a look-up. */

@@ -184,19 +184,22 @@ static __always_inline struct service *find_vip(struct packet *packet,
 	return find_mark(packet, v6);
 }
 
-/* The service of a fragment, and its ports if they matter. */
+/* What is known of a fragment, and its service where ports do not matter. */
 static __always_inline enum verdict lookup_fragment(struct packet *packet, struct service **service,
 						    const int v6)
 {
-	if (!has_ports(packet->protocol))
+	int is_known;
+
+	if (!has_ports(packet->protocol) && !(v6 && is_extension(packet->protocol)))
 		return VERDICT_CONTINUE;
-	*service = find_portless(packet, v6);
-	if (*service) {
-		packet->source_port = 0;
-		packet->destination_port = 0;
+	is_known = v6 ? match_fragment6(packet) : match_fragment4(packet);
+	if (has_ports(packet->protocol))
+		*service = find_portless(packet, v6);
+	if (is_known)
 		return VERDICT_CONTINUE;
-	}
-	return v6 ? match_fragment6(packet) : match_fragment4(packet);
+	packet->source_port = 0;
+	packet->destination_port = 0;
+	return *service ? VERDICT_CONTINUE : VERDICT_DROP_FRAGMENT;
 }
 
 /* Whether ports were read that say which flow the packet is of, without asking any table. */

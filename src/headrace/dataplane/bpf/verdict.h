@@ -16,7 +16,7 @@
 	X(PASS_OTHER_HOST,  PASS,   "a frame for another host, seen on a port of a bridge")       \
 	X(DROP_UNSERVED,    DROP,   "a VIP, but no service has this protocol and port")           \
 	X(DROP_MALFORMED,   DROP,   "a VIP packet whose headers contradict its length")           \
-	X(DROP_FRAGMENT,    DROP,   "a fragment of a VIP packet whose first one was not seen")    \
+	X(DROP_FRAGMENT,    DROP,   "a fragment of ICMP, or one whose first one was not seen")    \
 	X(DROP_TOO_BIG,     DROP,   "too big for its path, and of a kind that gets no answer")    \
 	X(DROP_NO_PATH,     DROP,   "its endpoint has no path at the moment")                     \
 	X(DROP_NO_ROOM,     DROP,   "the driver left no room in front for the outer header")      \
@@ -27,7 +27,9 @@
 	X(DROP_HEADERS,     DROP,   "more IPv6 extension headers than are walked")                \
 	X(DROP_QUOTE,       DROP,   "an ICMP error that does not quote a flow of its VIP")        \
 	X(DROP_SOURCE,      DROP,   "the service does not allow this client")                     \
-	X(DROP_ANSWERS,     DROP,   "it asks for an answer beyond the node's limit a second")
+	X(DROP_ANSWERS,     DROP,   "it asks for an answer beyond the node's limit a second")     \
+	X(DROP_SENDER,      DROP,   "it asks for an answer, but its source is nobody's address")  \
+	X(PASS_NEIGHBOUR,   PASS,   "IPv6 neighbour discovery for a VIP, the kernel's to answer")
 /* clang-format on */
 
 #include "action.h"

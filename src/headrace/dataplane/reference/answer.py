@@ -25,6 +25,14 @@ _UNREACHABLE, _FRAGMENTATION_NEEDED = 3, 4
 _PACKET_TOO_BIG = 2
 
 
+def is_sender(ip: Internet) -> bool:
+    """Whether an answer would reach one host (RFC 1122 section 3.2.2, RFC 4443 section 2.4)."""
+    if ip.version == 4:
+        first = ip.source >> 24
+        return first not in (0, 127) and first < 224
+    return ip.source > 1 and ip.source >> 120 != 0xFF
+
+
 def echo_reply(frame: bytes, ip: Internet, transport: Transport) -> bytes:
     """The frame of a ping turned round; what else is in it stays, so damage stays detectable."""
     reply = bytearray(frame)

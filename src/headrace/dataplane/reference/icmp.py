@@ -18,6 +18,7 @@ from headrace.model import Flow
 ICMP_SIZE = 8
 _ECHO_REQUEST = {4: 8, 6: 128}
 _ERRORS = {4: {3, 11, 12}, 6: {1, 2, 3, 4}}
+_NEIGHBOUR_DISCOVERY = range(133, 138)
 _ICMP = {4: ICMPV4, 6: ICMPV6}
 _PORTS_SIZE = 4
 
@@ -30,6 +31,11 @@ def is_icmp(ip: Internet, transport: Transport) -> bool:
 def is_echo_request(frame: bytes, ip: Internet, transport: Transport) -> bool:
     """Whether an ICMP message is a ping."""
     return frame[transport.start] == _ECHO_REQUEST[ip.version]
+
+
+def is_neighbour_discovery(frame: bytes, ip: Internet, transport: Transport) -> bool:
+    """Whether an ICMPv6 message is the kernel's to answer (RFC 4861)."""
+    return ip.version == 6 and frame[transport.start] in _NEIGHBOUR_DISCOVERY
 
 
 def is_error(frame: bytes, ip: Internet, transport: Transport) -> bool:

@@ -22,13 +22,14 @@ class FragmentKey:
     source: int
     destination: int
     identification: int
-    protocol: Protocol
+    protocol: Protocol | None  # None for IPv6, whose later fragments need not show it
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The ports that only the first fragment has."""
+    """What only the first fragment has for sure."""
 
+    protocol: Protocol
     source_port: int
     destination_port: int
     seen_s: int
@@ -48,11 +49,14 @@ class Memory:
     answers_second: int = 0
     answers_count: int = 0
 
-    def may_answer(self, answers_per_s: int, now_s: int) -> bool:
-        """Whether one more answer fits into this second; it counts as given then."""
+    def may_answer(self, answers_per_s: int, now_s: int, *, is_ping: bool) -> bool:
+        """Whether one more answer fits into this second; it counts as given then.
+
+        A quarter of them is not for pings.
+        """
         if self.answers_second != now_s:
             self.answers_second, self.answers_count = now_s, 0
-        if self.answers_count >= answers_per_s:
+        if self.answers_count >= answers_per_s - is_ping * (answers_per_s // 4):
             return False
         self.answers_count += 1
         return True

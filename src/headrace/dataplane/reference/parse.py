@@ -17,7 +17,7 @@ _TAG_SIZE = 4
 _TAG_ETHERTYPES = {0x8100, 0x88A8}
 _TAGS_MAX = 2
 _HOP_BY_HOP, _ROUTING, _FRAGMENT, _DESTINATION_OPTIONS = 0, 43, 44, 60
-_EXTENSION_HEADERS = {_HOP_BY_HOP, _ROUTING, _FRAGMENT, _DESTINATION_OPTIONS}
+EXTENSION_HEADERS = {_HOP_BY_HOP, _ROUTING, _FRAGMENT, _DESTINATION_OPTIONS}
 _EXTENSION_MIN_SIZE = 8
 
 _ipv4 = struct.Struct("!BBHHHBBHII").unpack_from
@@ -94,7 +94,7 @@ def after_ipv6(frame: bytes, ip: Internet, end: int) -> Transport:
     header, at = ip.next_header, ip.start + IPV6_SIZE
     piece, identification = Piece.WHOLE, 0
     walked = 0
-    while header in _EXTENSION_HEADERS:
+    while header in EXTENSION_HEADERS:
         if walked == LIMIT_EXTENSION_HEADERS:
             raise Ended("drop_headers")
         walked += 1

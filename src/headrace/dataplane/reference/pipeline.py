@@ -18,7 +18,11 @@ from headrace.dataplane.reference.packet import (
     Transport,
     flow_of,
 )
-from headrace.dataplane.reference.parse import parse_internet, parse_transport
+from headrace.dataplane.reference.parse import (
+    EXTENSION_HEADERS,
+    parse_internet,
+    parse_transport,
+)
 from headrace.dataplane.tables import Tables
 from headrace.model import Flow, Protocol
 from headrace.model.limits import LIMIT_FRAGMENT_S
@@ -79,12 +83,17 @@ class _Walk:
         transport = parse_transport(self.frame, self.ip)
         if icmp.is_icmp(self.ip, transport):
             return self._icmp(vip, transport)
-        protocol = PROTOCOLS.get(transport.protocol)
+        known = self._remembered(transport)
+        protocol = known.protocol if known else PROTOCOLS.get(transport.protocol)
+        if protocol is None and _may_be_known(self.ip, transport):
+            raise Ended("drop_fragment")
         if protocol is None:
             raise _unserved(vip)
         # All fragments of a packet must go alike, and only one of them has the ports.
         portless = vip.portless.get(protocol) if transport.piece is not Piece.WHOLE else None
-        flow = self._flow(protocol, transport, portless)
+        if transport.piece is Piece.LATER and known is None and portless is None:
+            raise Ended("drop_fragment")
+        flow = self._flow(protocol, transport, known)
         served = portless or vip.service(protocol, flow.destination_port)
         if served is None:
             raise _unserved(vip)
@@ -105,6 +114,8 @@ class _Walk:
         if icmp.is_echo_request(self.frame, self.ip, transport):
             reply = answer.echo_reply(self.frame, self.ip, transport)
             return self._answer("answered_echo", reply)
+        if icmp.is_neighbour_discovery(self.frame, self.ip, transport):
+            raise Ended("pass_neighbour")
         if not icmp.is_error(self.frame, self.ip, transport):
             raise _unserved(vip)
         flow = icmp.quoted_flow(self.frame, self.ip, transport)
@@ -113,31 +124,35 @@ class _Walk:
             raise _unserved(vip)
         return self._to_service(served, Asked(flow, may_note=False), answerable=False)
 
-    def _flow(self, protocol: Protocol, transport: Transport, portless: Served | None) -> Flow:
-        """The packet's flow; where ports make no difference to its fragments, without them."""
+    def _flow(self, protocol: Protocol, transport: Transport, known: Ports | None) -> Flow:
+        """The packet's flow; a later fragment whose first one is not known has ports 0."""
         if transport.piece is Piece.LATER:
-            ports = self._remembered_ports(protocol, transport) if portless is None else (0, 0)
+            ports = (known.source_port, known.destination_port) if known else (0, 0)
         else:
             if transport.start + _PORTS_SIZE > self.ip.end:
                 raise Ended("drop_malformed")
             ports = struct.unpack_from("!HH", self.frame, transport.start)
         if transport.piece is Piece.FIRST:
             key = self._fragment_key(protocol, transport)
-            self.memory.fragments[key] = Ports(*ports, self.now_s)
-            ports = (0, 0) if portless else ports
+            self.memory.fragments[key] = Ports(protocol, *ports, self.now_s)
         return flow_of(protocol, self.ip, self.ip.source, ports)
 
-    def _remembered_ports(self, protocol: Protocol, transport: Transport) -> tuple[int, int]:
-        ports = self.memory.fragments.get(self._fragment_key(protocol, transport))
-        if ports is None or self.now_s - ports.seen_s > LIMIT_FRAGMENT_S:
-            raise Ended("drop_fragment")
-        return ports.source_port, ports.destination_port
+    def _remembered(self, transport: Transport) -> Ports | None:
+        """What is known of a later fragment."""
+        protocol = PROTOCOLS.get(transport.protocol)
+        if transport.piece is not Piece.LATER or not (
+            protocol or _may_be_known(self.ip, transport)
+        ):
+            return None
+        known = self.memory.fragments.get(self._fragment_key(protocol, transport))
+        if known is None or self.now_s - known.seen_s > LIMIT_FRAGMENT_S:
+            return None
+        return known
 
-    def _fragment_key(self, protocol: Protocol, transport: Transport) -> FragmentKey:
+    def _fragment_key(self, protocol: Protocol | None, transport: Transport) -> FragmentKey:
         ip = self.ip
-        return FragmentKey(
-            ip.version, ip.source, ip.destination, transport.identification, protocol
-        )
+        seen = protocol if ip.version == 4 else None
+        return FragmentKey(ip.version, ip.source, ip.destination, transport.identification, seen)
 
     def _server_id(self, served: Served, protocol: Protocol, transport: Transport) -> int | None:
         if not served.row.entry.quic or protocol is not Protocol.UDP:
@@ -173,9 +188,18 @@ class _Walk:
         return self._answer("answered_too_big", answer.too_big(self.frame, self.ip, mtu_bytes))
 
     def _answer(self, verdict: str, frame: bytes) -> Outcome:
-        if not self.memory.may_answer(self.tables.tuning.answers_per_s, self.now_s):
+        if not answer.is_sender(self.ip):
+            raise Ended("drop_sender")
+        limit, is_ping = self.tables.tuning.answers_per_s, verdict == "answered_echo"
+        if not self.memory.may_answer(limit, self.now_s, is_ping=is_ping):
             raise Ended("drop_answers")
         return self.outcome(verdict, frame, self.ifindex)
+
+
+def _may_be_known(ip: Internet, transport: Transport) -> bool:
+    """Whether a later fragment hides its protocol behind another extension header."""
+    is_hidden = ip.version == 6 and transport.protocol in EXTENSION_HEADERS
+    return transport.piece is Piece.LATER and is_hidden
 
 
 def _unserved(vip: Vip) -> Ended:

@@ -1,0 +1,70 @@
+"""How LoxiLB's server reads bodies, and the errors it answers with."""
+
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from headrace.model import ConfigError, LbError, parse_values
+
+# Codes above 600 are those of the library that LoxiLB's server is made with; their status is 422.
+_CODE_REQUIRED = 602
+_DEPTH = 4  # of a rule; what is nested deeper is no key of it
+
+_Model = TypeVar("_Model", bound="Part")
+
+
+class RuleError(LbError):
+    """A request that LoxiLB would answer with this status, code and text."""
+
+    def __init__(self, status: HTTPStatus, result: str, *, code: int | None = None) -> None:
+        self.status = status
+        self.code = status.value if code is None else code
+        super().__init__(result)
+
+
+class Part(BaseModel):
+    """Keys come in any case and are compared in lower case; unknown ones are nobody's business."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+
+def parse_body(text: str, model: type[_Model]) -> _Model:
+    """What a request's body says; RuleError when it is not such a body."""
+    try:
+        return model.model_validate(_plain(parse_values(text)))
+    except ConfigError as error:
+        raise RuleError(HTTPStatus.BAD_REQUEST, f"malformed body: {error}") from error
+    except ValidationError as error:
+        raise _schema_error(error) from error
+
+
+def refuse(status: HTTPStatus, text: str) -> RuleError:
+    """An error whose text no client takes for a success."""
+    if status is not HTTPStatus.CONFLICT:
+        text = re.sub("exists?", "is there", text)
+    return RuleError(status, text)
+
+
+def _plain(value: object, depth: int = _DEPTH) -> object:
+    """Values as Go reads them: keys in any case, null the same as left out."""
+    if depth and isinstance(value, Mapping):
+        return {
+            str(key).lower(): _plain(inner, depth - 1)
+            for key, inner in value.items()
+            if inner is not None
+        }
+    if depth and isinstance(value, list):
+        return [_plain(inner, depth - 1) for inner in value]
+    return value
+
+
+def _schema_error(error: ValidationError) -> RuleError:
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    field = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "missing":
+        text = f"{field} in body is required"
+        return RuleError(HTTPStatus.UNPROCESSABLE_ENTITY, text, code=_CODE_REQUIRED)
+    return RuleError(HTTPStatus.BAD_REQUEST, f"malformed body: {field}: {first['msg']}")

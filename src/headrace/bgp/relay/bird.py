@@ -1,0 +1,205 @@
+"""Between BIRD and the daemon, without I/O.
+
+The set is a file that BIRD includes; a change is that file and `configure` on the control socket.
+BIRD itself tells all of it to a session that comes up. It logs each change of a session to the
+control socket too, with the next answer at the latest; so we look at the sessions now and then.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from .bird_text import Notice, Replies, Reply, read_sessions, read_watched, render_routes
+from .daemon_side import DaemonSide
+from .messages import Announce, Command, HandOver, Lines, Side
+from .wanted import Wanted
+
+POLL_S = 0.25
+"""Between two looks at the sessions: a status that is newer helps nobody."""
+
+ECHO = "echo { trace, remote, error }"
+"""Log lines of these kinds come by the control socket; sessions have `debug { states }`."""
+
+DEAF_S = 10.0
+"""A BIRD that leaves a command unanswered for so long is ended; it answers in milliseconds."""
+
+SHOW_SESSIONS = 'show protocols "peer_*"'
+SHOW_WATCHED = "show bfd sessions"
+CONFIGURE = "configure"
+GRACEFUL = "graceful restart"
+
+
+class _Asked(NamedTuple):
+    """A command that BIRD has not yet answered, and what its reply is for."""
+
+    text: str
+    take: Callable[[Reply, float], None]
+    at: float
+
+
+class BirdRelay:
+    """The protocol between BIRD and the daemon.
+
+    `routes_file` and `handover` are what the loop has to write before it sends anything.
+    """
+
+    def __init__(self, *, own_pid: int, wanted: Wanted) -> None:
+        self.handover: str | None = None
+        self.routes_file: str | None = None
+        self._wanted = wanted
+        self._written = ""
+        self._daemon = DaemonSide(own_pid, wanted)
+        self._reasons: dict[str, str] = {}  # why a session is about to end
+        self._waiting: deque[_Asked] = deque()  # the first has been sent
+        self._lines = Lines()
+        self._replies = Replies()
+        self._is_ready = False  # BIRD has greeted us
+        self._output = bytearray()
+        self._poll_at = 0.0
+        self._connection = 0  # answers go to the daemon that asked
+        self._write_routes()
+
+    # The protocol's face
+
+    def connect(self) -> None:
+        """The daemon is there."""
+        self._connection += 1
+        self._daemon.connect()
+
+    def disconnect(self, now: float) -> None:
+        """The daemon is gone: what it asked is not answered, what it announced is kept a while."""
+        self._connection += 1
+        self._daemon.disconnect(now)
+
+    def receive(self, side: Side, data: bytes, now: float) -> None:
+        """Take bytes from one side. Raises MessageError when the daemon's are no message."""
+        if side is Side.DAEMON:
+            for order in self._daemon.orders(data):
+                self._obey(order, now)
+            return
+        for line in self._lines.feed(data):
+            match self._replies.feed(line):
+                case Reply() as reply:
+                    self._hear(reply, now)
+                case Notice() as notice:
+                    self._note(notice, now)
+
+    def tick(self, now: float) -> None:
+        """Withdraw everything when the daemon stays away; look at the sessions now and then."""
+        if self._wanted.expire(now):
+            self._configure(now, lambda _reply, _now: None)
+        if now >= self._poll_at and not self._waiting:
+            self._poll_at = now + POLL_S
+            self._ask(SHOW_SESSIONS, self._take_sessions, now)
+            self._ask(SHOW_WATCHED, self._take_watched, now)
+
+    def next_deadline(self) -> float:
+        """When `tick` has something to do, as far as is known now."""
+        next_look = self._waiting[0].at + DEAF_S if self._waiting else self._poll_at
+        keep_until = self._wanted.keep_until
+        return next_look if keep_until is None else min(next_look, keep_until)
+
+    def data_to_send(self, side: Side) -> bytes:
+        """The bytes for one side since the last call."""
+        if side is Side.DAEMON:
+            return self._daemon.data_to_send()
+        data = bytes(self._output)
+        self._output.clear()
+        return data
+
+    def is_deaf(self, now: float) -> bool:
+        """Whether BIRD has been silent for too long."""
+        return bool(self._waiting) and now - self._waiting[0].at >= DEAF_S
+
+    def withdraw(self, now: float) -> None:
+        """Want nothing from now on."""
+        self._wanted.routes = {}
+        self._configure(now, lambda _reply, _now: None)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether BIRD has answered all that it was asked."""
+        return not self._waiting
+
+    # What BIRD says
+
+    def _hear(self, reply: Reply, now: float) -> None:
+        if not self._is_ready:
+            self._is_ready = True  # this was its greeting
+            self._waiting.appendleft(_Asked(ECHO, lambda _reply, _now: None, now))
+        elif self._waiting:
+            self._waiting.popleft().take(reply, now)
+        if self._waiting:
+            self._output += f"{self._waiting[0].text}\n".encode()
+            self._waiting[0] = self._waiting[0]._replace(at=now)
+
+    def _note(self, notice: Notice, now: float) -> None:
+        """Take a change of a session, or why there will be one."""
+        if notice.state is None:
+            self._reasons[notice.peer] = notice.reason
+        elif notice.state == "up":
+            if notice.peer not in self._daemon.sessions:
+                self._daemon.session_up(notice.peer, now)
+        else:
+            self._daemon.session_down(notice.peer, self._reasons.pop(notice.peer, ""), now)
+
+    def _take_sessions(self, reply: Reply, now: float) -> None:
+        """Tell of what the notices did not tell: a socket that is full loses some."""
+        shown = read_sessions(reply.lines)
+        for peer in list(self._daemon.sessions):
+            if peer not in shown or not shown[peer].is_up:
+                reason = shown[peer].reason if peer in shown else ""
+                self._daemon.session_down(peer, reason, now)
+        for peer, state in shown.items():
+            if state.is_up and peer not in self._daemon.sessions:
+                self._daemon.session_up(peer, now)
+
+    def _take_watched(self, reply: Reply, now: float) -> None:
+        shown = read_watched(reply.lines)
+        for peer in self._daemon.watched | shown:
+            self._daemon.watch(peer, shown.get(peer), now)
+
+    # What the daemon says
+
+    def _obey(self, order: Announce | Command | HandOver, now: float) -> None:
+        match order:
+            case Announce():
+                self._wanted.take(order)
+                self._configure(now, self._answerer(order.id))
+            case Command():
+                self._ask(order.text, self._answerer(order.id), now)
+            case HandOver():
+                self.handover = self._wanted.hand_over(now + order.within_s)
+                self._ask(GRACEFUL, self._answerer(order.id), now)
+
+    def _answerer(self, request_id: int) -> Callable[[Reply, float], None]:
+        """Tells the daemon that asked what came of it."""
+        connection = self._connection
+
+        def answer(reply: Reply, _now: float) -> None:
+            if connection == self._connection:
+                problems = [] if reply.problem is None else [reply.problem]
+                self._daemon.answer(request_id, problems=problems, lines=reply.lines)
+
+        return answer
+
+    # What follows
+
+    def _configure(self, now: float, take: Callable[[Reply, float], None]) -> None:
+        """Have BIRD read what is wanted, if that is something new."""
+        if self._write_routes():
+            self._ask(CONFIGURE, take, now)
+        else:
+            take(Reply(0, []), now)
+
+    def _write_routes(self) -> bool:
+        text = render_routes(self._wanted.routes, self._wanted.as_number)
+        if text == self._written:
+            return False
+        self._written = self.routes_file = text
+        return True
+
+    def _ask(self, text: str, take: Callable[[Reply, float], None], now: float) -> None:
+        self._waiting.append(_Asked(text, take, now))
+        if self._is_ready and len(self._waiting) == 1:
+            self._output += f"{text}\n".encode()

@@ -1,0 +1,142 @@
+"""What relay and daemon say to each other: lines of JSON, each with its `type`.
+
+The relay says:
+
+- hello: version, speaker (the pid to supervise), announcements, sessions [[peer, since]],
+  watched [[peer, state, since]]
+- session: peer, state, since, reason
+- watched: peer, state, since: what BFD says
+- refused: command: what the speaker answered with an error
+- answer: id, problems, lines
+
+The daemon says:
+
+- announce: id, keep_s, as, end_of_rib, announcements [[prefix, med, communities, prepend,
+  local_pref, next_hop]], peers {peer: [as, families, extended]}: the whole set, and how each peer
+  is to hear it
+- command: id, text: any other command of the speaker's
+- hand_over: id, within_s: leave the set to a speaker that starts within that time
+"""
+
+import json
+from enum import Enum
+from typing import Any, NamedTuple
+
+PROTOCOL_VERSION = 2
+"""Grows when the messages change; the daemon replaces a speaker whose relay speaks another."""
+
+LIMIT_LINE_BYTES = 4 * 1024 * 1024
+"""A set of 4,096 prefixes with ten communities each is under 1 MB."""
+
+
+class Side(Enum):
+    """The two that the relay stands between."""
+
+    SPEAKER = "speaker"
+    DAEMON = "daemon"
+
+
+class MessageError(Exception):
+    """The daemon sent what is no message; its connection must be dropped."""
+
+
+class Route(NamedTuple):
+    """How one prefix is announced."""
+
+    med: int | None = None
+    communities: tuple[str, ...] = ()
+    prepend: int = 0
+    local_pref: int | None = None
+    next_hop: str | None = None
+
+
+class Terms(NamedTuple):
+    """How a peer is to hear routes: its AS, the IP versions of prefixes, RFC 8950 or not."""
+
+    as_number: int
+    families: tuple[int, ...]
+    extended: bool
+
+
+class Announce(NamedTuple):
+    """The whole set."""
+
+    id: int
+    keep_s: float
+    as_number: int
+    end_of_rib: bool
+    routes: dict[str, Route]
+    peers: dict[str, Terms]
+
+
+class Command(NamedTuple):
+    """A command for the speaker."""
+
+    id: int
+    text: str
+
+
+class HandOver(NamedTuple):
+    """Leave the set to a speaker that starts within a time."""
+
+    id: int
+    within_s: float
+
+
+class Lines:
+    """Bytes in, whole lines out."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[str]:
+        """The lines that these bytes complete. Raises MessageError when one grows too long."""
+        *whole, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > LIMIT_LINE_BYTES:
+            self._rest = b""
+            raise MessageError(f"a line is over {LIMIT_LINE_BYTES} bytes")
+        return [line.decode("utf-8", "replace") for line in whole]
+
+
+def version_of(text: str) -> int:
+    """Of the IP protocol, of an address or a prefix."""
+    return 6 if ":" in text else 4
+
+
+def parse_order(line: str) -> Announce | Command | HandOver:
+    """What the daemon wants. Raises MessageError."""
+    try:
+        message = json.loads(line)
+        match message["type"]:
+            case "announce":
+                return _parse_announce(message)
+            case "command":
+                return Command(message["id"], message["text"])
+            case "hand_over":
+                return HandOver(message["id"], float(message["within_s"]))
+            case other:
+                raise MessageError(f"no message is called {other!r}")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise MessageError(f"not a message: {line[:80]!r}") from error
+
+
+def encode_routes(routes: dict[str, Route]) -> list[list[object]]:
+    """Routes as `announce` and `hello` have them."""
+    return [[prefix, *route] for prefix, route in routes.items()]
+
+
+def _parse_announce(message: dict[str, Any]) -> Announce:
+    return Announce(
+        id=message["id"],
+        keep_s=float(message["keep_s"]),
+        as_number=int(message["as"]),
+        end_of_rib=bool(message["end_of_rib"]),
+        routes={
+            prefix: Route(med, tuple(many), int(prepend), local_pref, next_hop)
+            for prefix, med, many, prepend, local_pref, next_hop in message["announcements"]
+        },
+        peers={
+            peer: Terms(int(number), tuple(families), bool(extended))
+            for peer, (number, families, extended) in message["peers"].items()
+        },
+    )

@@ -1,0 +1,66 @@
+"""What the daemon wants announced, and for how long without the daemon."""
+
+import json
+
+from .messages import Announce, Route, Terms, encode_routes, parse_order
+
+
+class Wanted:
+    """The set, how each peer is to hear it, and the time that it outlives the daemon."""
+
+    def __init__(self) -> None:
+        self.routes: dict[str, Route] = {}
+        self.peers: dict[str, Terms] = {}
+        self.as_number = 0
+        self.end_of_rib = False
+        self.keep_until: float | None = None
+        self._keep_s = 0.0
+
+    def take(self, order: Announce) -> None:
+        """Want this from now on, for as long as the daemon is there."""
+        self.routes, self.peers = order.routes, order.peers
+        self.as_number, self.end_of_rib = order.as_number, order.end_of_rib
+        self._keep_s = order.keep_s
+        self.keep_until = None
+
+    def lose_daemon(self, now: float) -> None:
+        """Count from now, unless the time runs already.
+
+        Only `take` ends that: a daemon that starts and dies again does not prolong it.
+        """
+        if self.keep_until is None:
+            self.keep_until = now + self._keep_s
+
+    def expire(self, now: float) -> bool:
+        """Whether the daemon has been away for too long just now, so that nothing is wanted."""
+        if self.keep_until is None or now < self.keep_until:
+            return False
+        self.keep_until = None
+        self.routes = {}
+        return True
+
+    def hand_over(self, until: float) -> str:
+        """The set for a speaker that starts before then, as `inherit` reads it."""
+        order = {
+            "type": "announce",
+            "id": 0,
+            "keep_s": self._keep_s,
+            "as": self.as_number,
+            "end_of_rib": self.end_of_rib,
+            "announcements": encode_routes(self.routes),
+            "peers": self.peers,
+        }
+        return json.dumps({"until": until, "order": json.dumps(order)})
+
+    def inherit(self, text: str, now: float) -> bool:
+        """Want what a former relay handed over, if it is not too late; the daemon is not there."""
+        try:
+            message = json.loads(text)
+            order = parse_order(message["order"])
+            if not isinstance(order, Announce) or now >= float(message["until"]):
+                return False
+        except Exception:  # noqa: BLE001 - whatever that file holds, it is not a set to announce
+            return False
+        self.take(order)
+        self.lose_daemon(now)
+        return True

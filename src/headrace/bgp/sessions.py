@@ -1,0 +1,117 @@
+"""The sessions as the daemon sees them, and what is wrong with how they are watched."""
+
+import time
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import structlog
+
+from headrace.bgp.link import Hello, WatchChanged
+from headrace.model import Bgp, IPAddress, SessionEvent, SessionState
+
+State = tuple[SessionState, float]
+"""And the monotonic time it began."""
+
+WATCH_DELAY_S = 3.0
+"""BFD takes a second or two to come up after its session; a longer silence is a fault."""
+
+log = structlog.get_logger()
+
+
+class Sessions:
+    """Each peer's state; `on_event` hears each change."""
+
+    def __init__(self, on_event: Callable[[SessionEvent], None]) -> None:
+        self._on_event = on_event
+        self._states: dict[IPAddress, State] = {}
+
+    @property
+    def states(self) -> Mapping[IPAddress, State]:
+        """By peer."""
+        return MappingProxyType(self._states)
+
+    def keep(self, bgp: Bgp | None) -> None:
+        """Have the section's peers; those that are new are down."""
+        down = SessionState.DOWN, time.monotonic()
+        peers = [peer.address for peer in bgp.peers] if bgp is not None else []
+        self._states = {peer: self._states.get(peer, down) for peer in peers}
+
+    def meet(self, hello: Hello) -> None:
+        """Take over what a relay knows."""
+        now = time.monotonic()
+        for peer, (state, _) in list(self._states.items()):
+            if peer in hello.sessions:
+                self.note(SessionEvent(peer, SessionState.UP), hello.sessions[peer])
+            elif state is SessionState.UP:
+                self.note(SessionEvent(peer, SessionState.DOWN), now)
+
+    def note(self, event: SessionEvent, since: float) -> None:
+        """Take one change."""
+        known = self._states.get(event.peer)
+        if known is None:
+            return  # a session that the document no longer has
+        self._states[event.peer] = (event.state, since)
+        if known[0] is not event.state:
+            log.info(
+                "session_changed", peer=str(event.peer), state=event.state, reason=event.reason
+            )
+            self._on_event(event)
+
+    def lose(self, reason: str) -> None:
+        """All of them are down."""
+        now = time.monotonic()
+        for peer, (state, _) in list(self._states.items()):
+            if state is SessionState.UP:
+                self.note(SessionEvent(peer, SessionState.DOWN, reason), now)
+
+
+class Watch:
+    """What BFD says of the peers."""
+
+    def __init__(self) -> None:
+        self._states: dict[IPAddress, State] = {}
+
+    @property
+    def states(self) -> dict[IPAddress, State]:
+        """By peer."""
+        return dict(self._states)
+
+    def meet(self, hello: Hello) -> None:
+        """Take over what a relay knows."""
+        self._states = dict(hello.watched)
+
+    def note(self, change: WatchChanged) -> None:
+        """Take one change."""
+        if change.state is None:
+            self._states.pop(change.peer, None)
+        else:
+            self._states[change.peer] = (change.state, change.since)
+        log.info("watch_changed", peer=str(change.peer), state=change.state)
+
+    def lose(self) -> None:
+        """Nothing is known any more."""
+        self._states.clear()
+
+    def alarms(self, bgp: Bgp, sessions: Mapping[IPAddress, State], now: float) -> list[str]:
+        """Peers with BGP up and BFD not: were one of them lost, only hold time would tell.
+
+        No router that we know of waits for BFD before it takes routes, so that this is a state
+        that lasts. Routers drop what they learnt when BFD goes down; we do nothing but say so.
+        """
+        return [
+            f"BFD with {peer.address} is not up though BGP is: a silent end is noticed after "
+            f"{peer.hold_time_s} s only; enable BFD there, or look at the way to it"
+            for peer in bgp.peers
+            if bgp.is_watched(peer)
+            and _is_up_since(sessions.get(peer.address), now - WATCH_DELAY_S)
+            and not _is_fine(self._states.get(peer.address), now - WATCH_DELAY_S)
+        ]
+
+
+def _is_up_since(state: State | None, latest: float) -> bool:
+    return state is not None and state[0] is SessionState.UP and state[1] <= latest
+
+
+def _is_fine(state: State | None, latest: float) -> bool:
+    """Up, or down for a moment only."""
+    return state is not None and (state[0] is SessionState.UP or state[1] > latest)

@@ -1,0 +1,121 @@
+"""What announcements stand on: what is forwarded, who is reached, and who is healthy. Pure."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from headrace.control.announce import Strength, Wish, wish_of
+from headrace.control.beliefs import DownSets, PoolHealth
+from headrace.control.desired import Desired, Paths
+from headrace.model import (
+    Document,
+    Endpoint,
+    Forwarding,
+    Health,
+    IPAddress,
+    IPNetwork,
+    Path,
+    Pool,
+    Service,
+    Target,
+    Unresolved,
+)
+
+_UNCHECKED = PoolHealth()
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """A document, and how far the data plane follows it."""
+
+    document: Document = field(default_factory=Document)
+    paths: Paths = field(default_factory=dict)
+    fresh: frozenset[str] = frozenset()  # labels of services that were read back as desired
+    attached: bool = False  # VIP packets can come in at all
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is believed of the endpoints, and whose time to drain is over."""
+
+    judged: Mapping[str, PoolHealth] = field(default_factory=dict)
+    over: DownSets = field(default_factory=dict)
+
+
+def fresh_services(document: Document, desired: Desired, actual: Forwarding) -> frozenset[str]:
+    """The services that the kernel forwards by the very tables that are desired, by label."""
+    return frozenset(
+        service.label
+        for service in document.services
+        if (pool := desired.pools.get(service.pool_name)) is not None
+        and actual.pools.get(service.pool_name) == pool.stamp
+        and all(actual.services.get(key) == service.entry for key in service.keys)
+    )
+
+
+def all_services(document: Document) -> frozenset[str]:
+    """The labels of all services, for a ground that will be once it is read back."""
+    return frozenset(service.label for service in document.services)
+
+
+def strength_of(pool_name: str, pool: Pool, ground: Ground, view: View) -> Strength:
+    """How many of a pool's endpoints take new flows and serve.
+
+    Those that drain count where no other is left, as the lookup table has it.
+    """
+    health = view.judged.get(pool_name, _UNCHECKED)
+    over = view.over.get(pool_name, frozenset())
+    left = [e for e in pool.endpoints if not e.disabled and e.address not in over]
+    counted = [e for e in left if not e.drained] or left
+    reached = [e for e in counted if isinstance(_path(e, pool, ground), Path)]
+    healthy = sum(health.is_healthy(e.address) for e in reached)
+    undecided = sum(health.is_undecided(e.address) for e in reached)
+    why = next(_faults(counted, pool, ground, health), "")
+    return Strength(healthy, undecided, len(counted), why)
+
+
+def wishes_of(ground: Ground, view: View) -> dict[IPNetwork, Wish]:
+    """What is wished of every prefix that is to be announced."""
+    document = ground.document
+    if document.bgp is None:
+        return {}
+    strengths: dict[str, Strength] = {}
+    found: dict[IPNetwork, list[Wish]] = {}
+    for service in document.services:
+        if service.announce:
+            name = service.pool_name
+            if name not in strengths:
+                strengths[name] = strength_of(name, document.pool_of(service), ground, view)
+            works = ground.attached and service.label in ground.fresh
+            wish = strengths[name].wish(service.min_healthy) if works else Wish.WITHDRAW
+            found.setdefault(service.prefix, []).append(wish)
+    return {prefix: wish_of(wishes) for prefix, wishes in found.items()}
+
+
+def announcers(document: Document) -> dict[IPNetwork, Service]:
+    """By prefix to be announced: a service that says how; all of one VIP say the same."""
+    return {s.prefix: s for s in reversed(document.services) if s.announce}
+
+
+def _path(endpoint: Endpoint, pool: Pool, ground: Ground) -> Path | Unresolved:
+    target = Target(endpoint.address, pool.encapsulation)
+    return ground.paths.get(target, Unresolved("not looked up yet"))
+
+
+def _faults(
+    endpoints: list[Endpoint], pool: Pool, ground: Ground, health: PoolHealth
+) -> Iterator[str]:
+    """What is wrong with each endpoint that does not serve."""
+    for each in endpoints:
+        path = _path(each, pool, ground)
+        if isinstance(path, Unresolved):
+            yield f"{each.address}: {path.reason}"
+        elif health.health_of(each.address) is Health.DOWN:
+            yield f"{each.address}: {reason_of(health, each.address)}"
+
+
+def reason_of(health: PoolHealth, address: IPAddress) -> str:
+    """The last result of an endpoint's probes, in words."""
+    belief = health.beliefs.get(address)
+    if belief is None:
+        return ""
+    return belief.reason or ("not asked yet" if belief.health is Health.UNKNOWN else "")

@@ -1,0 +1,18 @@
+"""Shows the node's numbers to Prometheus, beside the API and behind the same access control."""
+
+from fastapi import FastAPI, Response
+
+from headrace.control.ports import Operator
+from headrace.metrics import CONTENT_TYPE, read_process, render
+
+
+def expose_metrics(app: FastAPI, operator: Operator) -> None:
+    """Answer GET /metrics; `?legacy=true` adds the names that LoxiLB's dashboards ask for."""
+
+    async def metrics(legacy: bool = False) -> Response:  # noqa: FBT001, FBT002 - a query's
+        # Both are read with nothing in between, so that they are of one revision.
+        status, document = operator.status(), operator.document
+        text = render(status, document, read_process(), legacy=legacy)
+        return Response(text, media_type=CONTENT_TYPE)
+
+    app.add_api_route("/metrics", metrics, include_in_schema=False)

@@ -1,0 +1,9 @@
+"""Probes, when to probe, and what to believe of an endpoint.
+
+Knows nothing of what is done with a belief.
+"""
+
+from headrace.health.checker import Checker
+from headrace.health.paths import ProbePaths
+
+__all__ = ["Checker", "ProbePaths"]

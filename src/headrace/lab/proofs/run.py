@@ -1,0 +1,136 @@
+"""`headrace lab prove announce`: every proof about routes, the worst figure beside its bound."""
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import monotonic
+
+from rich.console import Console
+
+from headrace.lab.claims import ClaimView
+from headrace.lab.laboratory import Laboratory
+from headrace.lab.proofs.crowd import last_packets
+from headrace.lab.proofs.deaths import daemon_killed, killed, silent
+from headrace.lab.proofs.drain import planned_drain
+from headrace.lab.proofs.health_routes import flapping_endpoint, last_endpoint
+from headrace.lab.proofs.learning import next_hops
+from headrace.lab.proofs.network import AnnounceNetwork
+from headrace.lab.proofs.opposite import opposite_views
+from headrace.lab.proofs.sessions import wrong_password
+from headrace.lab.proofs.topologies import ANNOUNCE, CROWDED, LOOPBACK, learning_topology
+from headrace.lab.running import check_machine, run_stoppable, show_logs
+from headrace.lab.topology import RoutingDaemon, Topology
+from headrace.model.bgp import SpeakerKind
+from headrace.model.errors import LbError
+
+Scenario = Callable[[AnnounceNetwork], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """How much is tried."""
+
+    runs: int  # of what dies
+    connections: int
+    deaths: int  # of endpoints
+    sources: tuple[str | None, ...]  # of outer packets, where the way is learned
+    is_short: bool = False
+
+    @property
+    def scenarios(self) -> tuple[tuple[str, Scenario], ...]:
+        """All that the network of one speaker is put through, in order."""
+        main: tuple[tuple[str, Scenario], ...] = (
+            ("The last healthy endpoint dies, and returns at once", last_endpoint),
+            (
+                f"A planned drain under {self.connections:,} live connections",
+                lambda network: planned_drain(network, self.connections),
+            ),
+            ("A load balancer is killed", lambda network: killed(network, self.runs)),
+            ("A load balancer falls silent", lambda network: silent(network, self.runs)),
+        )
+        return main if self.is_short else (*main, *self._more)
+
+    @property
+    def _more(self) -> tuple[tuple[str, Scenario], ...]:
+        return (
+            ("A daemon dies alone", daemon_killed),
+            ("A flapping endpoint", flapping_endpoint),
+            ("A router with another MD5 key", wrong_password),
+            (
+                "Opposite views of one endpoint",
+                lambda network: opposite_views(network, self.connections // 4),
+            ),
+        )
+
+
+FULL = Length(runs=6, connections=2_000, deaths=90, sources=(LOOPBACK, None))
+SHORT = Length(runs=2, connections=200, deaths=20, sources=(LOOPBACK,), is_short=True)
+
+
+def prove_announce(
+    console: Console,
+    *,
+    speakers: Sequence[SpeakerKind] = tuple(SpeakerKind),
+    short: bool = False,
+    name: str = "prove",
+) -> int:
+    """Run the proofs; 0 only if every bound and every claim held. Nothing is left of them."""
+    check_machine([ANNOUNCE])
+    length = SHORT if short else FULL
+    return run_stoppable(_prove(ClaimView(console), speakers, length, name))
+
+
+async def _prove(
+    view: ClaimView, speakers: Sequence[SpeakerKind], length: Length, name: str
+) -> int:
+    started = monotonic()
+    for speaker in speakers:
+        await _prove_speaker(view, speaker, length, name)
+    await _prove_crowd(view, length, name)
+    for daemon in RoutingDaemon:
+        await _prove_learning(view, daemon, length, name)
+    view.summary(took_s=monotonic() - started)
+    return 0 if view.all_held else 1
+
+
+async def _prove_speaker(view: ClaimView, speaker: SpeakerKind, length: Length, name: str) -> None:
+    view.title(f"Routes announced by {speaker}", subject=speaker)
+    with _laboratory(view, ANNOUNCE, name) as lab:
+        network = AnnounceNetwork(lab, view, speaker)
+        try:
+            await network.bring_up()
+            for number, (text, scenario) in enumerate(length.scenarios, start=1):
+                view.step(number, text)
+                await scenario(network)
+        finally:
+            network.close()
+
+
+async def _prove_crowd(view: ClaimView, length: Length, name: str) -> None:
+    view.title("Endpoints that die under traffic", subject="crowd")
+    with _laboratory(view, CROWDED, name) as lab:
+        view.step(1, f"{length.deaths} endpoints die, one after the other")
+        await last_packets(lab, view, length.deaths)
+
+
+async def _prove_learning(
+    view: ClaimView, daemon: RoutingDaemon, length: Length, name: str
+) -> None:
+    view.title(f"Routes learned by {daemon.upper()}", subject=f"learn {daemon}")
+    for number, source in enumerate(length.sources, start=1):
+        with _laboratory(view, learning_topology(daemon), name) as lab:
+            view.step(number, "The router on the way to an endpoint dies")
+            await next_hops(lab, view, length.runs, source=source)
+
+
+@contextmanager
+def _laboratory(view: ClaimView, topology: Topology, name: str) -> Iterator[Laboratory]:
+    """A lab that is removed in the end; an error in it is a claim that did not hold."""
+    lab = Laboratory.create(topology, name)
+    try:
+        yield lab
+    except LbError as error:
+        view.failure(str(error))
+        show_logs(view, lab)
+    finally:
+        lab.remove()

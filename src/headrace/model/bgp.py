@@ -1,0 +1,272 @@
+"""The document's bgp section: this node's sessions, and what its announcements are like."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
+
+from headrace.model.fields import (
+    Address,
+    AsNumber,
+    Community,
+    Flag,
+    HoldTime,
+    Metric,
+    PortNumber,
+    Prefix,
+    Prepend,
+    RouterId,
+    Ttl,
+    read_address,
+    whole,
+)
+from headrace.model.limits import (
+    LIMIT_AGGREGATES,
+    LIMIT_COMMUNITIES,
+    LIMIT_KEEP_ANNOUNCED_S,
+    LIMIT_PASSWORD_BYTES,
+    LIMIT_PEERS,
+)
+from headrace.model.values import IPAddress, IPNetwork
+
+
+class _Section(BaseModel):
+    """A part of the section: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class SpeakerKind(StrEnum):
+    """The program that speaks BGP."""
+
+    EXABGP = "exabgp"
+    BIRD = "bird"
+
+
+class Role(StrEnum):
+    """Whether routers are to prefer this node."""
+
+    ACTIVE = "active"
+    STANDBY = "standby"
+
+
+class Family(StrEnum):
+    """The address family of the prefixes that a session carries."""
+
+    IPV4 = "ipv4"
+    IPV6 = "ipv6"
+
+    @property
+    def version(self) -> int:
+        """Of the IP protocol."""
+        return 4 if self is Family.IPV4 else 6
+
+    @classmethod
+    def of(cls, thing: IPAddress | IPNetwork) -> "Family":
+        """The family of an address or a prefix."""
+        return cls.IPV4 if thing.version == 4 else cls.IPV6
+
+
+def _read_next_hop(value: object) -> IPAddress | str:
+    if value == "self":
+        return "self"
+    address = read_address(value)
+    if address.is_multicast or address.is_unspecified or address.is_loopback:
+        raise ValueError(f'{address} is not the address of a node; use one, or "self"')
+    if address.is_link_local:
+        raise ValueError(f"{address} is link-local, of no network in particular; use another")
+    return address
+
+
+NextHop = Annotated[
+    Annotated[str, Field(pattern="^self$")] | IPAddress, BeforeValidator(_read_next_hop)
+]
+
+
+class Bfd(_Section):
+    """How fast a silent node is noticed: after `interval_ms` times `multiplier` (RFC 5880)."""
+
+    interval_ms: Annotated[int, Field(ge=10, le=60_000), BeforeValidator(whole(10, 60_000))] = (
+        Field(100, description="between two packets, either way")
+    )
+    multiplier: Annotated[int, Field(ge=2, le=255), BeforeValidator(whole(2, 255))] = Field(
+        3, description="packets missed in a row until the other end is down"
+    )
+
+
+class Peer(_Section):
+    """A BGP session's other end."""
+
+    address: Address
+    as_number: AsNumber = Field(alias="as", description="the peer's autonomous system")
+    port: PortNumber = 179
+    local_address: Address | None = Field(None, description="the session's own end")
+    hold_time_s: HoldTime = Field(9, description="BGP hold time (RFC 4271, 4.2)")
+    password: str | None = Field(None, description="TCP MD5 key (RFC 2385)")
+    multihop: Ttl | None = Field(None, description="routers on the way, at most; its TTL")
+    gtsm: Flag = Field(
+        default=False, description="send with TTL 255 and demand as much, less multihop (RFC 5082)"
+    )
+    families: tuple[Family, ...] | None = Field(
+        None, min_length=1, description="of the prefixes that it hears; its address's own if absent"
+    )
+    extended_next_hop: Flag = Field(
+        default=False, description="IPv4 prefixes with an IPv6 next hop (RFC 8950)"
+    )
+    bfd: Flag | None = Field(None, description="watched by BFD; if absent, where bgp.bfd is there")
+
+    @property
+    def carried(self) -> frozenset[Family]:
+        """The families of the prefixes that it hears."""
+        return frozenset(self.families or (Family.of(self.address),))
+
+    @field_validator("address")
+    @classmethod
+    def _check_address(cls, address: IPAddress) -> IPAddress:
+        if address.is_link_local:
+            raise ValueError(f"{address} is link-local; use a global address of the router")
+        if address.is_multicast or address.is_unspecified:
+            raise ValueError(f"{address} is not the address of a router; use one")
+        return address
+
+    @field_validator("local_address")
+    @classmethod
+    def _check_local(cls, local: IPAddress | None, info: ValidationInfo) -> IPAddress | None:
+        address = info.data.get("address")
+        if local is not None and address is not None and local.version != address.version:
+            raise ValueError(f"{local} is not of the family of {address}; use one that is")
+        return local
+
+    @field_validator("password")
+    @classmethod
+    def _check_password(cls, password: str | None) -> str | None:
+        if password is not None and not 1 <= len(password.encode()) <= LIMIT_PASSWORD_BYTES:
+            raise ValueError(
+                f"is not of 1 to {LIMIT_PASSWORD_BYTES} bytes; leave it out for none, or shorten it"
+            )
+        if password is not None and not password.isprintable():
+            raise ValueError("has control characters, which no router can be told; use another")
+        return password
+
+    @field_validator("families")
+    @classmethod
+    def _check_families(cls, families: tuple[Family, ...] | None) -> tuple[Family, ...] | None:
+        if families is not None and len(set(families)) < len(families):
+            raise ValueError("names a family twice; name it once")
+        return families
+
+    @field_validator("extended_next_hop")
+    @classmethod
+    def _check_extended(cls, extended: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic's
+        address = info.data.get("address")
+        if not extended or address is None or "families" not in info.data:
+            return extended
+        if address.version == 4:
+            raise ValueError(f"the session with {address} is not IPv6; leave it out")
+        if Family.IPV4 not in (info.data["families"] or ()):
+            raise ValueError("the session carries no IPv4 prefixes; add ipv4 to families")
+        return extended
+
+    @field_validator("bfd")
+    @classmethod
+    def _check_bfd(cls, bfd: bool | None, info: ValidationInfo) -> bool | None:  # noqa: FBT001 - pydantic's
+        if bfd and info.data.get("multihop") and info.data.get("local_address") is None:
+            raise ValueError("BFD over several hops needs the own end; add local_address")
+        return bfd
+
+
+class Bgp(_Section):
+    """The node's own end of all its BGP sessions."""
+
+    as_number: AsNumber = Field(alias="as", description="this node's autonomous system")
+    router_id: RouterId = Field(description="BGP identifier (RFC 6286)")
+    speaker: SpeakerKind = Field(SpeakerKind.EXABGP, description="the program that speaks BGP")
+    role: Role = Field(
+        Role.ACTIVE, description="standby: worse MED and longer AS path than the active node's"
+    )
+    med: Metric | None = Field(None, description="of services that give none; lower is preferred")
+    communities: tuple[Community, ...] = Field(
+        (), max_length=LIMIT_COMMUNITIES, description="of services that give none"
+    )
+    prepend: Prepend = Field(0, description="own AS once more in front; of services that give none")
+    local_pref: Metric | None = Field(
+        None, description="for iBGP peers; of services that give none; higher is preferred"
+    )
+    next_hop: NextHop = Field(
+        "self", description="where routers send packets for the VIPs: this node, or an address"
+    )
+    aggregate: tuple[Prefix, ...] = Field(
+        (),
+        max_length=LIMIT_AGGREGATES,
+        description="prefixes announced while one of the VIPs inside is",
+    )
+    aggregate_only: Flag = Field(
+        default=False, description="announce aggregates in place of the VIPs inside"
+    )
+    keep_announced_s: Annotated[
+        int,
+        Field(ge=0, le=LIMIT_KEEP_ANNOUNCED_S),
+        BeforeValidator(whole(0, LIMIT_KEEP_ANNOUNCED_S)),
+    ] = Field(60, description="for how long announcements outlive the daemon")
+    bfd: Bfd | None = Field(None, description="watch the peers by BFD; {} for its defaults")
+    graceful_restart_s: (
+        Annotated[int, Field(ge=1, le=4095), BeforeValidator(whole(1, 4095))] | None
+    ) = Field(
+        None,
+        description="for how long routers keep the routes of a session that just ended (RFC 4724); "
+        "a dead node's too, but for BFD",
+    )
+    peers: tuple[Peer, ...] = Field((), max_length=LIMIT_PEERS)
+
+    def is_watched(self, peer: Peer) -> bool:
+        """Whether BFD watches this peer."""
+        return self.bfd is not None and peer.bfd is not False
+
+    @property
+    def given_next_hop(self) -> IPAddress | None:
+        """The next hop of every announcement; None for this node."""
+        return None if isinstance(self.next_hop, str) else self.next_hop
+
+    @field_validator("aggregate")
+    @classmethod
+    def _check_aggregate(cls, prefixes: tuple[IPNetwork, ...]) -> tuple[IPNetwork, ...]:
+        for index, prefix in enumerate(prefixes):
+            if prefix in prefixes[:index]:
+                raise ValueError(f"has {prefix} twice; keep one of them")
+            if prefix.prefixlen == 0:
+                raise ValueError(f"has {prefix}, the whole internet; give the VIPs' own prefix")
+        return prefixes
+
+    @field_validator("aggregate_only")
+    @classmethod
+    def _check_aggregate_only(cls, only: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic's
+        if only and info.data.get("aggregate") == ():
+            raise ValueError("there is no aggregate to announce; add some, or leave it out")
+        return only
+
+    @field_validator("peers")
+    @classmethod
+    def _check_peers(cls, peers: tuple[Peer, ...], info: ValidationInfo) -> tuple[Peer, ...]:
+        first: dict[IPAddress, int] = {}
+        for index, peer in enumerate(peers):
+            if first.setdefault(peer.address, index) != index:
+                raise ValueError(
+                    f"[{index}] is {peer.address} as [{first[peer.address]}] is; keep one of them"
+                )
+            _check_against(peer, f"[{index}]", info)
+        return peers
+
+
+def _check_against(peer: Peer, path: str, info: ValidationInfo) -> None:
+    """Refuse what the section's other keys do not allow a peer."""
+    if peer.bfd and info.data.get("bfd") is None:
+        raise ValueError(f"{path}.bfd is true, but bgp.bfd is absent; add it, as {{}}")
+    if info.data.get("speaker") is SpeakerKind.BIRD and '"' in (peer.password or ""):
+        raise ValueError(f"{path}.password has a double quote, which BIRD cannot read; use another")

@@ -1,0 +1,212 @@
+"""LoxiLB's checks of endpoints, as its clients send them."""
+
+from typing import Any
+
+import pytest
+
+from headrace.model import Health, HealthCheck, OperatorState, ProbeKind, ProbePath
+from tests.api.fakes import Api, FakeOperator
+from tests.api.loxilb_clients import KUBE, LOXICMD, RULE, assert_success, changed, listed
+
+CONFIG = "/netlox/v1/config"
+
+# What `loxicmd create endpoint 56.56.56.1 --probetype=tcp --probeport=8080` was seen to send.
+HOST: dict[str, Any] = {
+    "hostName": "56.56.56.1",
+    "name": "",
+    "inactiveReTries": 2,
+    "probeType": "tcp",
+    "probeReq": "",
+    "probeResp": "",
+    "probeDuration": 60,
+    "probePort": 8080,
+}
+KEY = "56.56.56.1/tcp_8080"
+DELETE = f"{CONFIG}/endpoint/epipaddress/56.56.56.1?name=&probe_type=tcp&probe_port=8080"
+
+
+def hosts(api: Api) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = api.ask("GET", f"{CONFIG}/endpoint/all").json["Attr"]
+    return found
+
+
+def health(operator: FakeOperator) -> object:
+    return operator.document.services[0].health
+
+
+def test_a_monitored_rule_is_checked_through_the_tunnel(api: Api, operator: FakeOperator) -> None:
+    assert_success(api.ask("POST", RULE, changed(LOXICMD, Monitor=True)))
+
+    assert health(operator) == HealthCheck()
+    assert listed(api)[0]["serviceArguments"].items() >= {
+        ("monitor", True),
+        ("probetype", "tcp"),
+        ("probeTimeout", 2),
+        ("probeRetries", 3),
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "check"),
+    [
+        (
+            {"probetype": "http", "probereq": "alive", "proberesp": "ok", "probeport": 8080},
+            HealthCheck(kind=ProbeKind.HTTP, resource="/alive", body="ok"),
+        ),
+        (
+            {"probetype": "tcp", "probeport": 9090, "probeTimeout": 5, "probeRetries": 4},
+            HealthCheck(path=ProbePath.DIRECT, port=9090, interval_s=5.0, rise=1, fall=4),
+        ),
+        ({"probetype": "ping"}, HealthCheck(kind=ProbeKind.PING)),
+        (
+            {"protocol": "udp", "probetype": "udp", "probereq": "a", "proberesp": "b"},
+            HealthCheck(kind=ProbeKind.UDP, request="a", response="b"),
+        ),
+        ({"protocol": "udp", "Monitor": True}, HealthCheck(kind=ProbeKind.PING)),
+        ({"protocol": "sctp", "Monitor": True}, HealthCheck(kind=ProbeKind.SCTP)),
+    ],
+)
+def test_the_keys_of_a_rule_become_a_check(
+    api: Api, operator: FakeOperator, arguments: dict[str, Any], check: HealthCheck
+) -> None:
+    assert_success(api.ask("POST", RULE, changed(KUBE, **arguments)))
+
+    assert health(operator) == check
+
+
+def test_the_same_monitored_rule_again_is_there_already(api: Api) -> None:
+    rule = changed(KUBE, probetype="http", probereq="x", probeTimeout=7)
+    api.ask("POST", RULE, rule)
+
+    answer = api.ask("POST", RULE, rule)
+
+    assert (answer.status, answer.json["result"]) == (409, "lbrule-exists error")
+
+
+def test_a_rule_that_says_nothing_of_checks_leaves_them(api: Api, operator: FakeOperator) -> None:
+    api.ask("POST", RULE, changed(KUBE, probetype="ping"))
+
+    api.ask("POST", RULE, changed(KUBE, name="other"))
+    kept = health(operator)
+    api.ask("POST", RULE, changed(KUBE, name="other", Monitor=True))
+    monitored = health(operator)
+    api.ask("POST", RULE, changed(KUBE, name="other", probetype="none"))
+
+    assert kept == monitored == HealthCheck(kind=ProbeKind.PING)
+    assert health(operator) == "none"
+
+
+def test_an_endpoint_that_is_down_is_listed_as_inactive(api: Api, operator: FakeOperator) -> None:
+    api.ask("POST", RULE, changed(KUBE, Monitor=True))
+    operator.health["56.56.56.1"] = Health.DOWN
+
+    assert listed(api)[0]["endpoints"][0]["state"] == "inactive"
+    assert [(h["hostName"], h["currState"]) for h in hosts(api)] == [("56.56.56.1", "nok")]
+
+
+def test_a_hosts_check_is_used_by_a_rule_that_lists_it(api: Api, operator: FakeOperator) -> None:
+    api.ask("POST", RULE, KUBE)
+
+    assert_success(api.ask("POST", f"{CONFIG}/endpoint", HOST))
+
+    assert health(operator) == KEY
+    assert operator.document.health[KEY] == HealthCheck(
+        path=ProbePath.DIRECT, port=8080, interval_s=60.0, rise=1, fall=2
+    )
+    assert hosts(api) == [
+        HOST
+        | {"name": "56.56.56.1_tcp_8080", "currState": "ok"}
+        | {"minDelay": "", "avgDelay": "", "maxDelay": ""}
+    ]
+
+
+def test_a_hosts_check_waits_for_a_rule_to_be_monitored(api: Api, operator: FakeOperator) -> None:
+    api.ask("POST", f"{CONFIG}/endpoint", HOST)
+
+    api.ask("POST", RULE, changed(KUBE, Monitor=True))
+
+    assert health(operator) == KEY
+
+
+def test_a_hosts_check_is_replaced_by_its_name_and_goes_when_no_rule_needs_it(
+    api: Api, operator: FakeOperator
+) -> None:
+    api.ask("POST", f"{CONFIG}/endpoint", HOST | {"name": "mine"})
+    assert_success(api.ask("POST", f"{CONFIG}/endpoint", HOST | {"name": "mine", "probePort": 9}))
+
+    assert [(h["name"], h["probePort"]) for h in hosts(api)] == [("mine", 9)]
+    assert_success(api.ask("DELETE", DELETE.replace("name=", "name=mine")))
+    assert operator.document.health == {}
+
+
+@pytest.mark.parametrize(
+    ("rules", "status", "text"),
+    [
+        ([], 404, "host-notfound error"),
+        ([KUBE], 409, "endpoint error: LB Rule-referred"),
+    ],
+)
+def test_a_check_that_is_not_there_or_needed_is_not_deleted(
+    api: Api, rules: list[dict[str, Any]], status: int, text: str
+) -> None:
+    for rule in rules:
+        api.ask("POST", RULE, rule)
+        api.ask("POST", f"{CONFIG}/endpoint", HOST)
+
+    answer = api.ask("DELETE", DELETE)
+
+    assert (answer.status, answer.json["result"]) == (status, text)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ({"probeType": "tcp"}, 422, "hostname in body is required"),
+        (HOST | {"hostName": "x"}, 400, "'x' is not an IP address"),
+        (HOST | {"probeType": "x"}, 400, "kind: 'x' is not served"),
+        (HOST | {"inactiveReTries": 101}, 400, "retries are not in 0..100"),
+    ],
+)
+def test_a_check_that_cannot_be_is_refused(
+    api: Api, body: dict[str, Any], status: int, said: str
+) -> None:
+    answer = api.ask("POST", f"{CONFIG}/endpoint", body)
+
+    assert answer.status == status
+    assert said in answer.json["result"]
+
+
+@pytest.mark.parametrize(
+    ("state", "ours"),
+    [
+        ("red", OperatorState.DISABLED),
+        ("yellow", OperatorState.DRAINING),
+        ("green", OperatorState.ACTIVE),
+    ],
+)
+def test_the_state_of_a_host_is_what_the_operator_asks(
+    api: Api, operator: FakeOperator, state: str, ours: OperatorState
+) -> None:
+    api.ask("POST", RULE, LOXICMD)
+    body = {"hostName": "56.56.56.1", "epPort": 8080, "epProto": "tcp", "state": state}
+
+    assert_success(api.ask("POST", f"{CONFIG}/endpointhoststate", body))
+
+    endpoints = operator.document.services[0].endpoints or ()
+    assert {str(e.address): e.state for e in endpoints}["56.56.56.1"] is ours
+    assert sum(e.state is not OperatorState.ACTIVE for e in endpoints) == (state != "green")
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"hostName": "56.56.56.1", "state": "blue"}, 400),
+        ({"hostName": "56.56.56.1", "state": "red", "epPort": 80}, 400),
+        ({"hostName": "56.56.56.1", "state": "red", "epPort": 80, "epProto": "tcp"}, 404),
+        ({"hostName": "1.1.1.1", "state": "red"}, 404),
+    ],
+)
+def test_a_state_of_no_host_is_refused(api: Api, body: dict[str, Any], status: int) -> None:
+    api.ask("POST", RULE, LOXICMD)
+
+    assert api.ask("POST", f"{CONFIG}/endpointhoststate", body).status == status

@@ -1,0 +1,231 @@
+"""Routers of the end-to-end tests: BIRD and FRR, each in a namespace of its own."""
+
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from headrace.lab.tools import find_tool, find_unpacked
+from tests.bgp.namespaces import Namespace, eventually, run
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a router demands of its sessions."""
+
+    as_number: int = 65001
+    password: str | None = None
+    gtsm: bool = False
+    multihop: int | None = None
+    bfd: bool = False
+    both_families: bool = False  # each session carries IPv4 and IPv6 prefixes
+    extended: bool = False  # the IPv6 session takes IPv4 prefixes with an IPv6 next hop
+
+
+class Router:
+    """A router in AS 65001: 10.9.N.254 and fd09:N::254; its peer is .1 in AS 64512."""
+
+    def __init__(self, number: int, namespace: Namespace, directory: Path) -> None:
+        self.address = f"10.9.{number}.254"
+        self.address6 = f"fd09:{number}::254"
+        self.namespace = namespace
+        self._directory = directory
+        self._processes: list[subprocess.Popen[str]] = []
+
+    def start(self, stack: ExitStack, wishes: Wishes) -> None:
+        """Run until the stack ends."""
+        raise NotImplementedError
+
+    def watches(self) -> bool:
+        """Whether BFD is up, as this end sees it."""
+        raise NotImplementedError
+
+    @property
+    def sessions(self) -> dict[str, str]:
+        """Both sessions' peers by the own address of the session."""
+        return {ours: ours.replace("254", "1") for ours in (self.address, self.address6)}
+
+    def has(self, prefix: str) -> bool:
+        """Whether it has put a route into the kernel; an address is the prefix of it alone."""
+        return bool(self.route(prefix))
+
+    def route(self, prefix: str) -> str:
+        """The kernel's route to a prefix that was learnt; nothing without one."""
+        family = "-6" if ":" in prefix else "-4"
+        shown = self.namespace.ip("-o", family, "route", "show", prefix)
+        return shown if "proto bird" in shown or "proto bgp" in shown else ""
+
+    @contextmanager
+    def watched(self) -> Iterator[list[str]]:
+        """What happens to the kernel's routes during the block, a line each."""
+        lines: list[str] = []
+        command = ["ip", "-o", "monitor", "route"]
+        with self.namespace.running(*command, stdout=subprocess.PIPE) as monitor:
+            reader = threading.Thread(target=lambda: lines.extend(monitor.stdout or ()))
+            reader.start()
+            self.namespace.ip("route", "add", "192.0.2.1/32", "dev", "lo")
+            eventually(lambda: lines)  # it watches: it has seen the route above
+            lines.clear()
+            yield lines
+        reader.join(timeout=10)
+
+
+class BirdRouter(Router):
+    """BIRD 2, which answers questions about routes."""
+
+    def start(self, stack: ExitStack, wishes: Wishes) -> None:
+        """Run BIRD until the stack ends."""
+        configuration = self._directory / "bird.conf"
+        configuration.write_text(_bird_configuration(self, wishes))
+        log = stack.enter_context((self._directory / "bird.log").open("w"))
+        bird = [str(find_tool("bird")), "-f", "-c", str(configuration), "-s", str(self._control)]
+        stack.enter_context(self.namespace.running(*bird, stdout=log, stderr=log))
+        eventually(self._control.exists)
+
+    def ask(self, *command: str) -> str:
+        """What BIRD's control client prints."""
+        return run(str(find_tool("birdc")), "-s", str(self._control), *command)
+
+    def heard(self, prefix: str) -> str:
+        """All that it knows of a prefix; nothing if it never heard of it."""
+        known = self.ask("show", "route")
+        is_known = any(line.split()[:1] == [prefix] for line in known.splitlines())
+        return self.ask("show", "route", prefix, "all") if is_known else ""
+
+    def watches(self) -> bool:
+        """Whether BFD is up, as this end sees it."""
+        return " Up " in self.ask("show", "bfd", "sessions")
+
+    @property
+    def _control(self) -> Path:
+        return self._directory / "bird.ctl"
+
+
+class FrrRouter(Router):
+    """FRR 8, unpacked: zebra for the kernel, bgpd, bfdd.
+
+    It insists on a group that this machine need not have, and writes below /run; so it sees a
+    file of groups and a /run of its own.
+    """
+
+    def start(self, stack: ExitStack, wishes: Wishes) -> None:
+        """Run FRR until the stack ends."""
+        (self._directory / "group").write_text("root:x:0:\nfrrvty:x:0:root\n")
+        (self._directory / "zebra.conf").write_text("")
+        (self._directory / "bfdd.conf").write_text(_FRR_BFD)
+        (self._directory / "bgpd.conf").write_text(_frr_configuration(self, wishes))
+        libraries = find_unpacked("usr/lib/*/frr", "frr")
+        paths = f"{libraries.parent}{os.pathsep}{libraries}"
+        environment = os.environ | {"LD_LIBRARY_PATH": paths}
+        programs = find_unpacked("usr/lib/frr", "frr")
+        log = stack.enter_context((self._directory / "frr.log").open("w"))
+        command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _FRR_START, "sh"]
+        stack.enter_context(
+            self.namespace.running(
+                *command,
+                str(programs),
+                str(self._directory),
+                stdout=log,
+                stderr=log,
+                env=environment,
+            )
+        )
+
+    def watches(self) -> bool:
+        """Whether BFD is up, as bfdd says by the socket for its shell."""
+        with closing(socket.socket(socket.AF_UNIX)) as shell:
+            shell.settimeout(5)
+            shell.connect(str(self._directory / "bfdd.vty"))
+            for command in ("enable", "show bfd peers json"):
+                shell.sendall(command.encode() + b"\0")
+                answer = b""
+                while not answer[:-1].endswith(b"\0\0\0"):
+                    answer += shell.recv(65_536)
+        return b'"status":"up"' in answer
+
+
+ROUTERS: dict[str, type[Router]] = {"bird": BirdRouter, "frr": FrrRouter}
+
+
+def _bird_configuration(router: Router, wishes: Wishes) -> str:
+    kernel = "".join(
+        f"protocol kernel {{ {family} {{ export all; import none; }}; }}\n"
+        for family in ("ipv4", "ipv6")
+    )
+    bfd = 'protocol bfd { interface "*" { interval 100 ms; multiplier 3; }; }\n'
+    sessions = "".join(_bird_session(ours, peer, wishes) for ours, peer in router.sessions.items())
+    return f"router id {router.address};\nprotocol device {{}}\n{kernel}{bfd}{sessions}"
+
+
+def _bird_session(ours: str, peer: str, wishes: Wishes) -> str:
+    own = "ipv6" if ":" in ours else "ipv4"
+    families = ["ipv4", "ipv6"] if wishes.both_families else [own]
+    extended = "extended next hop on;" if wishes.extended and own == "ipv6" else ""
+    lines = [
+        f"local {ours} as {wishes.as_number};",
+        f"neighbor {peer} as 64512;",
+        "direct;" if wishes.multihop is None else f"multihop {wishes.multihop};",
+        "error wait time 1,2; connect delay time 1; connect retry time 1;",
+        *(
+            f"{family} {{ import all; export none; {extended if family == 'ipv4' else ''} }};"
+            for family in families
+        ),
+        f'password "{wishes.password}";' if wishes.password else "",
+        "ttl security on;" if wishes.gtsm else "",
+        "bfd on;" if wishes.bfd else "",
+    ]
+    return f"protocol bgp lb_{own} {{\n" + "\n".join(lines) + "\n}\n"
+
+
+_FRR_BFD = """\
+bfd
+ profile lab
+  receive-interval 100
+  transmit-interval 100
+  detect-multiplier 3
+"""
+
+_FRR_START = """\
+mount --bind "$2/group" /etc/group && mount -t tmpfs none /run && mkdir /run/frr || exit
+for program in zebra bfdd bgpd; do
+    [ $program = zebra ] || until [ -S /run/frr/zserv.api ]; do sleep 0.02; done
+    "$1/$program" -u root -g root -f "$2/$program.conf" -P 0 --log stdout --vty_socket "$2" &
+done
+wait
+"""
+"""The shell's part: $1 is the folder of programs, $2 that of their configuration.
+
+Who finds no zebra looks for it again only after 10 s.
+"""
+
+
+def _frr_configuration(router: Router, wishes: Wishes) -> str:
+    lines = [
+        f"router bgp {wishes.as_number}",
+        f" bgp router-id {router.address}",
+        " no bgp ebgp-requires-policy",
+    ]
+    for peer in router.sessions.values():
+        settings = [
+            "remote-as 64512",
+            "timers connect 1",
+            "advertisement-interval 0",
+            f"password {wishes.password}" if wishes.password else "",
+            "ttl-security hops 1" if wishes.gtsm else "",
+            f"ebgp-multihop {wishes.multihop}" if wishes.multihop else "",
+            "bfd profile lab" if wishes.bfd else "",
+            "capability extended-nexthop" if wishes.extended and ":" in peer else "",
+        ]
+        lines += [f" neighbor {peer} {setting}" for setting in settings if setting]
+    for family in ("ipv4", "ipv6"):
+        lines.append(f" address-family {family} unicast")
+        for peer in router.sessions.values():
+            own = "ipv6" if ":" in peer else "ipv4"
+            no = "" if wishes.both_families or own == family else "no "
+            lines.append(f"  {no}neighbor {peer} activate")
+        lines.append(" exit-address-family")
+    return "\n".join(lines) + "\n"

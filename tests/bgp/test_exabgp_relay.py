@@ -1,0 +1,465 @@
+"""ExaBGP's relay, without I/O: what it says to ExaBGP and to the daemon."""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headrace.bgp.relay.exabgp import ExabgpRelay
+from headrace.bgp.relay.exabgp_text import LIMIT_COMMAND_PREFIXES
+from headrace.bgp.relay.messages import (
+    LIMIT_LINE_BYTES,
+    PROTOCOL_VERSION,
+    MessageError,
+    Side,
+)
+from headrace.bgp.relay.wanted import Wanted
+from tests.bgp.relay_lines import (
+    OTHER,
+    OURS,
+    R1,
+    R2,
+    R6,
+    VIP,
+    announce_line,
+    command_line,
+    hand_over_line,
+    state_line,
+)
+from tests.bgp.support import whole as all_fields
+
+BESIDE = {"10.9.1.1": "fd09:1::1", "fd09::1": "10.9.9.1"}
+
+
+def new_relay(wanted: Wanted | None = None) -> ExabgpRelay:
+    return ExabgpRelay(exabgp_pid=42, wanted=wanted or Wanted(), beside=BESIDE.get)
+
+
+def commands_of(relay: ExabgpRelay) -> list[str]:
+    return relay.data_to_send(Side.SPEAKER).decode().splitlines()
+
+
+def told_by(relay: ExabgpRelay) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in relay.data_to_send(Side.DAEMON).splitlines()]
+
+
+def announcing(*prefixes: str) -> ExabgpRelay:
+    """A relay whose one peer has heard of these prefixes."""
+    relay = new_relay()
+    relay.connect()
+    relay.receive(Side.SPEAKER, state_line(R1, "up"), 0.0)
+    relay.receive(Side.DAEMON, announce_line(1, *prefixes), 0.0)
+    relay.receive(Side.SPEAKER, b"done\n" * len(commands_of(relay)), 0.0)
+    relay.data_to_send(Side.DAEMON)
+    return relay
+
+
+def whole(data: bytes) -> list[bytes]:
+    return [data]
+
+
+def byte_by_byte(data: bytes) -> list[bytes]:
+    return [bytes([byte]) for byte in data]
+
+
+def with_a_tail_begun(data: bytes) -> list[bytes]:
+    return [data + b'{"type": "ann']
+
+
+@pytest.mark.parametrize("split", [whole, byte_by_byte, with_a_tail_begun])
+def test_a_set_is_told_to_a_peer_and_then_acknowledged(
+    split: Callable[[bytes], list[bytes]],
+) -> None:
+    relay = new_relay()
+    relay.connect()
+    relay.receive(Side.SPEAKER, state_line(R1, "up"), 3.0)
+    relay.data_to_send(Side.DAEMON)
+    wanted = {"prefix": VIP, "med": 5, "communities": ["1:2", "1:2:3", "65535:65281"]}
+
+    for part in split(announce_line(7, wanted)):
+        relay.receive(Side.DAEMON, part, 4.0)
+    commands = commands_of(relay)
+    before = told_by(relay)
+    relay.receive(Side.SPEAKER, b"done\n", 4.0)
+
+    attributes = "next-hop 10.9.1.1 med 5 community [ 1:2 65535:65281 ] large-community [ 1:2:3 ]"
+    assert commands == [f"neighbor {R1} announce attributes {attributes} nlri {VIP}"]
+    assert before == []
+    assert told_by(relay) == [{"type": "answer", "id": 7, "problems": [], "lines": []}]
+
+
+@pytest.mark.parametrize("split", [whole, byte_by_byte, with_a_tail_begun])
+def test_what_exabgp_says_may_come_in_any_pieces(split: Callable[[bytes], list[bytes]]) -> None:
+    relay = new_relay()
+    relay.connect()
+    told_by(relay)
+
+    for part in split(state_line(R1, "up") + state_line(R2, "connected") + state_line(R1, "down")):
+        relay.receive(Side.SPEAKER, part, 3.0)
+
+    assert told_by(relay) == [
+        {"type": "session", "peer": R1, "state": "up", "since": 3.0, "reason": ""},
+        {"type": "session", "peer": R1, "state": "down", "since": 3.0, "reason": "peer reset"},
+    ]
+
+
+def test_only_the_difference_is_sent() -> None:
+    relay = announcing("20.20.20.1/32", OTHER, "20.20.20.3/32")
+
+    relay.receive(
+        Side.DAEMON,
+        announce_line(2, "20.20.20.1/32", {"prefix": OTHER, "med": 9}, "20.20.20.4/32"),
+        1.0,
+    )
+
+    assert commands_of(relay) == [
+        f"neighbor {R1} withdraw attributes next-hop 10.9.1.1 nlri 20.20.20.3/32",
+        f"neighbor {R1} announce attributes next-hop 10.9.1.1 med 9 nlri 20.20.20.2/32",
+        f"neighbor {R1} announce attributes next-hop 10.9.1.1 nlri 20.20.20.4/32",
+    ]
+
+
+def test_a_set_that_nobody_can_hear_is_acknowledged_and_told_later() -> None:
+    relay = new_relay()
+    relay.connect()
+    told_by(relay)
+
+    relay.receive(Side.DAEMON, announce_line(1, VIP), 0.0)
+    answers = told_by(relay)
+    relay.receive(Side.SPEAKER, state_line(R1, "up"), 5.0)
+
+    assert [answer["id"] for answer in answers] == [1]
+    assert len(commands_of(relay)) == 1
+
+
+def test_a_session_carries_the_family_of_its_own_end() -> None:
+    relay = new_relay()
+    relay.connect()
+    for peer in (R1, R6):
+        relay.receive(Side.SPEAKER, state_line(peer, "up"), 0.0)
+
+    relay.receive(Side.DAEMON, announce_line(1, VIP, "2001:db8::1/128"), 0.0)
+
+    assert commands_of(relay) == [
+        f"neighbor {R1} announce attributes next-hop 10.9.1.1 nlri {VIP}",
+        "neighbor fd09::254 announce attributes next-hop fd09::1 nlri 2001:db8::1/128",
+    ]
+
+
+def test_a_large_set_is_cut_into_commands_of_bounded_length() -> None:
+    prefixes = [f"20.{n >> 8}.{n & 255}.0/24" for n in range(LIMIT_COMMAND_PREFIXES + 1)]
+    relay = new_relay()
+    relay.receive(Side.SPEAKER, state_line(R1, "up"), 0.0)
+
+    relay.receive(Side.DAEMON, announce_line(1, *prefixes), 0.0)
+
+    lengths = [len(command.partition(" nlri ")[2].split()) for command in commands_of(relay)]
+    assert lengths == [LIMIT_COMMAND_PREFIXES, 1]
+
+
+def test_changes_wait_until_exabgp_has_answered_those_before() -> None:
+    relay = new_relay()
+    relay.connect()
+    relay.receive(Side.SPEAKER, state_line(R1, "up"), 0.0)
+    relay.receive(Side.DAEMON, announce_line(1, VIP), 0.0)
+    commands_of(relay)
+
+    relay.receive(Side.DAEMON, announce_line(2), 0.0)
+    relay.receive(Side.DAEMON, announce_line(3, OTHER), 0.0)
+    waiting = commands_of(relay)
+    relay.receive(Side.SPEAKER, b"done\n", 0.0)
+
+    assert waiting == []
+    assert [command.split()[2] for command in commands_of(relay)] == ["withdraw", "announce"]
+
+
+def test_what_exabgp_refuses_is_reported_and_not_tried_again() -> None:
+    relay = new_relay()
+    relay.connect()
+    relay.receive(Side.SPEAKER, state_line(R1, "up"), 0.0)
+    told_by(relay)
+    relay.receive(Side.DAEMON, announce_line(1, VIP), 0.0)
+    (command,) = commands_of(relay)
+
+    relay.receive(Side.SPEAKER, b"error\n", 0.0)
+
+    assert told_by(relay) == [
+        {"type": "refused", "command": command},
+        {"type": "answer", "id": 1, "problems": [command], "lines": []},
+    ]
+    assert commands_of(relay) == []
+
+
+def test_a_command_is_answered_with_the_lines_that_exabgp_printed() -> None:
+    relay = announcing(VIP)
+
+    relay.receive(Side.DAEMON, command_line(4, "show neighbor summary"), 0.0)
+    commands = commands_of(relay)
+    relay.receive(
+        Side.SPEAKER, b"Peer AS\n" + state_line(R2, "up") + b"10.9.1.254 65001\ndone\n", 0.0
+    )
+
+    answer = next(message for message in told_by(relay) if message["type"] == "answer")
+    assert commands == ["show neighbor summary"]
+    assert answer["lines"] == ["Peer AS", "10.9.1.254 65001"]
+
+
+def test_a_session_without_a_known_address_of_ours_is_begun_again() -> None:
+    relay = announcing(VIP)
+
+    relay.receive(Side.SPEAKER, state_line(R2, "up", local="None"), 0.0)
+
+    assert commands_of(relay) == [f"neighbor {R2} teardown 4"]
+
+
+def test_the_greeting_tells_a_new_daemon_what_there_is() -> None:
+    relay = announcing(VIP)
+    relay.disconnect(1.0)
+
+    relay.connect()
+
+    assert told_by(relay) == [
+        {
+            "type": "hello",
+            "version": PROTOCOL_VERSION,
+            "speaker": 42,
+            "announcements": [all_fields(VIP)],
+            "sessions": [[R1, 0.0]],
+            "watched": [],
+        }
+    ]
+
+
+def test_announcements_outlive_the_daemon_for_a_while() -> None:
+    relay = announcing(VIP)
+    relay.disconnect(100.0)
+
+    relay.tick(159.9)
+    kept = commands_of(relay)
+    relay.tick(160.0)
+
+    assert kept == []
+    assert commands_of(relay) == [f"neighbor {R1} withdraw attributes next-hop 10.9.1.1 nlri {VIP}"]
+    assert relay.next_deadline() is None
+
+
+def test_a_daemon_that_announces_nothing_does_not_prolong_the_while() -> None:
+    relay = announcing(VIP)
+    relay.disconnect(100.0)
+    relay.connect()
+    relay.disconnect(150.0)
+
+    assert relay.next_deadline() == 160.0
+
+
+def test_a_daemon_that_announces_ends_the_while() -> None:
+    relay = announcing(VIP)
+    relay.disconnect(100.0)
+    relay.connect()
+
+    relay.receive(Side.DAEMON, announce_line(1, VIP), 150.0)
+    relay.tick(1000.0)
+
+    assert commands_of(relay) == []
+    assert relay.next_deadline() is None
+
+
+def test_what_an_absent_daemon_asked_is_not_answered_to_its_successor() -> None:
+    relay = new_relay()
+    relay.connect()
+    relay.receive(Side.SPEAKER, state_line(R1, "up"), 0.0)
+    relay.receive(Side.DAEMON, announce_line(1, VIP), 0.0)
+    relay.receive(Side.DAEMON, command_line(2, "version"), 0.0)
+
+    relay.disconnect(1.0)
+    relay.connect()
+    told_by(relay)
+    relay.receive(Side.SPEAKER, b"done\n", 1.0)
+
+    assert told_by(relay) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param(b"\n", id="empty"),
+        pytest.param(b"announce\n", id="not JSON"),
+        pytest.param(b"[1]\n", id="a list"),
+        pytest.param(b'{"type": "sing", "id": 1}\n', id="an unknown type"),
+        pytest.param(b'{"type": "announce", "id": 1}\n', id="no announcements"),
+        pytest.param(announce_line(1, announcements=[["a"]]), id="half a route"),
+        pytest.param(announce_line(1, announcements=[[[], 1, [], 0, None, None]]), id="a list"),
+        pytest.param(announce_line(1, peers={R1: [65001]}), id="half the terms"),
+        pytest.param(announce_line(1, peers=[R1]), id="no terms"),
+        pytest.param(announce_line(1, keep_s=[]), id="no time"),
+        pytest.param(b'{"type": "hand_over", "id": 1}\n', id="no time to hand over in"),
+        pytest.param(b'{"type": "command", "id": 1}\n', id="no text"),
+        pytest.param(b"x" * (LIMIT_LINE_BYTES + 1), id="a line over the limit"),
+    ],
+)
+def test_what_is_no_message_changes_nothing(line: bytes) -> None:
+    relay = announcing(VIP)
+
+    with pytest.raises(MessageError):
+        relay.receive(Side.DAEMON, line, 0.0)
+
+    relay.disconnect(0.0)
+    relay.connect()
+    assert told_by(relay)[0]["announcements"] == [all_fields(VIP)]
+
+
+@settings(deadline=None)
+@given(st.sampled_from(Side), st.binary() | st.text(alphabet='{}[]":,\n1a').map(str.encode))
+def test_no_bytes_raise_anything_but_a_message_error(side: Side, data: bytes) -> None:
+    relay = announcing(VIP)
+
+    try:
+        relay.receive(side, data + b"\n", 0.0)
+    except MessageError:
+        assert side is Side.DAEMON
+
+
+class Speaker:
+    """ExaBGP as the relay sees it: sessions come and go while commands wait to be done.
+
+    A command for a session that is down may be lost or may be kept for the next one.
+    """
+
+    def __init__(self) -> None:
+        self.heard: dict[str, dict[str, str]] = {}
+        self._kept: dict[str, dict[str, str]] = defaultdict(dict)
+        self._commands: list[str] = []
+
+    def queue(self, commands: list[str]) -> None:
+        self._commands += commands
+
+    def has_work(self) -> bool:
+        return bool(self._commands)
+
+    def up(self, peer: str) -> bytes:
+        self.heard[peer] = self._kept.pop(peer, {})
+        return state_line(peer, "up")
+
+    def down(self, peer: str) -> bytes:
+        del self.heard[peer]
+        return state_line(peer, "down")
+
+    def work(self, *, keep: bool) -> bytes:
+        _, peer, action, *rest = self._commands.pop(0).split()
+        attributes, _, prefixes = " ".join(rest).partition(" nlri ")
+        heard = self.heard.get(peer, self._kept[peer] if keep else {})
+        for prefix in prefixes.split():
+            if action == "announce":
+                heard[prefix] = attributes
+            else:
+                heard.pop(prefix, None)
+        return b"done\n"
+
+
+SETS: list[dict[str, int]] = [
+    {},
+    {"20.0.0.1/32": 1},
+    {"20.0.0.1/32": 2, "20.0.0.2/32": 1},
+]
+
+STEPS = st.one_of(
+    st.tuples(st.just("announce"), st.sampled_from(SETS)),
+    st.tuples(st.just("toggle"), st.sampled_from([R1, R2])),
+    st.tuples(st.just("work"), st.booleans()),
+    st.tuples(st.just("daemon"), st.none()),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(STEPS, min_size=10, max_size=60))
+def test_every_peer_hears_the_set_in_the_end_whatever_happens_on_the_way(
+    steps: list[tuple[str, Any]],
+) -> None:
+    relay, speaker, desired = new_relay(), Speaker(), SETS[0]
+    relay.connect()
+    for action, value in steps:
+        match action:
+            case "announce":
+                desired = value
+                routes = [{"prefix": prefix, "med": med} for prefix, med in value.items()]
+                relay.receive(Side.DAEMON, announce_line(1, *routes), 0.0)
+            case "toggle" if value in speaker.heard:
+                relay.receive(Side.SPEAKER, speaker.down(value), 0.0)
+            case "toggle":
+                relay.receive(Side.SPEAKER, speaker.up(value), 0.0)
+            case "work" if speaker.has_work():
+                relay.receive(Side.SPEAKER, speaker.work(keep=value), 0.0)
+            case "daemon":
+                relay.disconnect(0.0)
+                relay.connect()
+        speaker.queue(commands_of(relay))
+
+    while speaker.has_work():
+        relay.receive(Side.SPEAKER, speaker.work(keep=True), 0.0)
+        speaker.queue(commands_of(relay))
+
+    assert speaker.heard == {
+        peer: {
+            prefix: f"attributes next-hop {OURS[peer]} med {med}" for prefix, med in desired.items()
+        }
+        for peer in speaker.heard
+    }
+
+
+def test_what_has_no_next_hop_is_refused_once_and_the_rest_told() -> None:
+    relay = new_relay()
+    relay.connect()
+    relay.receive(Side.SPEAKER, state_line(R2, "up"), 0.0)  # no IPv6 address beside ours
+    told_by(relay)
+    line = announce_line(1, VIP, "2001:db8::1/128", peers={R2: [65001, [4, 6], False]})
+
+    relay.receive(Side.DAEMON, line, 0.0)
+    relay.receive(Side.SPEAKER, b"done\n" * len(commands_of(relay)), 0.0)
+    relay.receive(Side.DAEMON, line, 0.0)
+
+    messages = told_by(relay)
+    assert [message["type"] for message in messages] == ["refused", "answer", "answer"]
+    assert "for the next hop of 2001:db8::1/128" in messages[0]["command"]
+
+
+def test_new_terms_are_told_as_a_difference() -> None:
+    relay = announcing(VIP, OTHER)
+
+    relay.receive(Side.DAEMON, announce_line(2, VIP, OTHER, peers={R1: [65001, [6], False]}), 0.0)
+
+    assert [command.split()[2] for command in commands_of(relay)] == ["withdraw"]
+
+
+def test_the_end_of_a_set_is_told_once_a_session_when_there_is_a_set() -> None:
+    relay = new_relay()
+    relay.receive(Side.SPEAKER, state_line(R1, "up"), 0.0)
+    before = commands_of(relay)
+
+    relay.receive(Side.DAEMON, announce_line(1, VIP, end_of_rib=True), 0.0)
+    commands = commands_of(relay)
+    relay.receive(Side.SPEAKER, b"done\n" * len(commands), 0.0)
+    relay.receive(Side.DAEMON, announce_line(2, OTHER, end_of_rib=True), 0.0)
+
+    assert before == []
+    assert [command.split()[2] for command in commands] == ["announce", "announce"]
+    assert commands[-1] == f"neighbor {R1} announce eor ipv4 unicast"
+    assert not any("eor" in command for command in commands_of(relay))
+
+
+def test_a_set_is_handed_over_to_the_next_relay() -> None:
+    relay = announcing(VIP)
+    relay.receive(Side.DAEMON, hand_over_line(5, within_s=10.0), 100.0)
+    wanted = Wanted()
+
+    inherited = wanted.inherit(relay.handover or "", 109.0)
+    heir = new_relay(wanted)
+    heir.receive(Side.SPEAKER, state_line(R1, "up"), 110.0)
+
+    assert inherited
+    assert told_by(relay)[-1] == {"type": "answer", "id": 5, "problems": [], "lines": []}
+    assert commands_of(heir) == [f"neighbor {R1} announce attributes next-hop 10.9.1.1 nlri {VIP}"]
+    assert heir.next_deadline() == 169.0
