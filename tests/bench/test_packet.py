@@ -10,6 +10,7 @@ from scapy.layers.inet6 import ICMPv6PacketTooBig, IPv6
 from scapy.layers.l2 import Ether
 
 from headrace.bench import Case, Figure, all_cases, frames, measure, show, write_json
+from headrace.bench.report import relations_of
 from headrace.bench.worlds import VIP
 from headrace.model import UnavailableError
 
@@ -89,3 +90,15 @@ def test_the_file_has_what_the_figures_depend_on(tmp_path: Path) -> None:
     kept = json.loads((tmp_path / "figures.json").read_text())
     assert kept.keys() > {"machine", "kernel", "compiler", "commit", "when"}
     assert kept["figures"][0]["median"] == 31.0
+
+
+def test_relations_are_between_the_rows_of_one_run() -> None:
+    rows = {case.name: replace(FIGURE, case=case, rounds=(20.0,)) for case in CASES}
+    name = "IPv4 TCP, 1,000,000 flows"
+    rows[name] = replace(rows[name], rounds=(26.0,))
+
+    found = {relation.name: ratio for relation, ratio in relations_of(list(rows.values()))}
+
+    assert found["IPv4 TCP, dearest to cheapest"] == 1.3
+    assert found["IPv6 TCP, dearest to cheapest"] == 1.0
+    assert relations_of([FIGURE]) == []

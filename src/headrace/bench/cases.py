@@ -28,6 +28,35 @@ class Case:
     tail_growth: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A bound between rows of one run, which a slow machine does not move."""
+
+    name: str
+    above: tuple[str, ...]  # the dearest of these cases costs so many times
+    below: tuple[str, ...]  # as much as the cheapest of these, at most
+    must: float
+
+
+def all_relations() -> list[Relation]:
+    """The cost does not grow with the flows, and new flows cost what known ones do."""
+    found = []
+    for version in (4, 6):
+        rows = tuple(_tcp_name(version, flows) for flows in _MANY)
+        found.append(Relation(f"IPv{version} TCP, dearest to cheapest", rows, rows, 1.25))
+        flood = (_flood_name(version),)
+        found.append(Relation(f"IPv{version} SYN flood to the most flows", flood, rows[-1:], 1.15))
+    return found
+
+
+def _tcp_name(version: int, flows: int) -> str:
+    return f"IPv{version} TCP, {flows:,} flow{'s' if flows > 1 else ''}"
+
+
+def _flood_name(version: int) -> str:
+    return f"IPv{version} SYN flood, each another flow"
+
+
 def all_cases() -> list[Case]:
     """Every row, in the table's order."""
     return [
@@ -60,7 +89,7 @@ def all_cases() -> list[Case]:
 
 def _tcp(version: int, flows: int, must_ns: float, stretch_ns: float) -> Case:
     return Case(
-        f"IPv{version} TCP, {flows:,} flow{'s' if flows > 1 else ''}",
+        _tcp_name(version, flows),
         worlds.one_service(version),
         frames.tcp_frame(VIP[version]),
         "sent",
@@ -75,7 +104,7 @@ def _floods() -> list[Case]:
     """A SYN flood costs what established flows do: 1.15 and 1.05 times their bounds."""
     return [
         Case(
-            f"IPv{version} SYN flood, each another flow",
+            _flood_name(version),
             worlds.one_service(version),
             frames.tcp_frame(VIP[version], flags=SYN),
             "sent",

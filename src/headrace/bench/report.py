@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from headrace import __version__
+from headrace.bench.cases import Relation, all_relations
 from headrace.bench.harness import Figure
 
 
@@ -32,6 +33,19 @@ def show(figures: Sequence[Figure], console: Console) -> None:
             _mark(figure),
         )
     console.print(table)
+    for relation, ratio in relations_of(figures):
+        verdict = "[green]held[/]" if ratio <= relation.must else "[red]missed[/]"
+        console.print(f"{relation.name}: {ratio:.2f}, at most {relation.must:g}: {verdict}")
+
+
+def relations_of(figures: Sequence[Figure]) -> list[tuple[Relation, float]]:
+    """The relations between cases that were all measured, with what they came to."""
+    medians = {figure.case.name: figure.median_ns for figure in figures}
+    return [
+        (each, max(medians[n] for n in each.above) / min(medians[n] for n in each.below))
+        for each in all_relations()
+        if medians.keys() >= {*each.above, *each.below}
+    ]
 
 
 def write_json(figures: Sequence[Figure], path: Path) -> None:
@@ -45,6 +59,7 @@ def write_json(figures: Sequence[Figure], path: Path) -> None:
             "compiler": _first_line("clang", "--version"),
             "commit": _first_line("git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"),
             "unit": "ns a packet, net",
+            "relations": {each.name: round(ratio, 3) for each, ratio in relations_of(figures)},
             "figures": [
                 {
                     "case": figure.case.name,
