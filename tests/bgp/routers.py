@@ -156,7 +156,7 @@ def _bird_configuration(router: Router, wishes: Wishes) -> str:
         f"protocol kernel {{ {family} {{ export all; import none; }}; }}\n"
         for family in ("ipv4", "ipv6")
     )
-    bfd = 'protocol bfd { interface "*" { interval 100 ms; multiplier 3; }; }\n'
+    bfd = 'protocol bfd { interface "*" { interval 80 ms; multiplier 3; }; }\n'
     sessions = "".join(_bird_session(ours, peer, wishes) for ours, peer in router.sessions.items())
     return f"router id {router.address};\nprotocol device {{}}\n{kernel}{bfd}{sessions}"
 
@@ -184,8 +184,8 @@ def _bird_session(ours: str, peer: str, wishes: Wishes) -> str:
 _FRR_BFD = """\
 bfd
  profile lab
-  receive-interval 100
-  transmit-interval 100
+  receive-interval 80
+  transmit-interval 80
   detect-multiplier 3
 """
 
