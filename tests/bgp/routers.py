@@ -123,7 +123,9 @@ class FrrRouter(Router):
         environment = os.environ | {"LD_LIBRARY_PATH": paths}
         programs = find_unpacked("usr/lib/frr", "frr")
         log = stack.enter_context((self._directory / "frr.log").open("w"))
-        command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _FRR_START, "sh"]
+        # In a PID namespace: who kills its first process kills all of them.
+        own = ("--mount", "--propagation", "private", "--pid", "--fork", "--kill-child")
+        command = ["unshare", *own, "sh", "-c", _FRR_START, "sh"]
         stack.enter_context(
             self.namespace.running(
                 *command,
