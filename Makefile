@@ -37,7 +37,7 @@ lint: build ## Check style, types, imports between rooms and the C (compiled wit
 
 .PHONY: test
 test: lint ## Lint, then run every test; ARGS="-k name" runs some
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest -n 4 --dist loadfile $(ARGS)
 
 .PHONY: fuzz
 fuzz: build ## Random packets, kernel against reference; PACKETS=10000000

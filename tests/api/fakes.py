@@ -10,12 +10,22 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 from headrace.api import NOWHERE, Listening, build_app, listening, serve
-from headrace.control.views import EndpointView, PeerView, PortView, ServiceView, Status
+from headrace.control.history import read_revision, view_history
+from headrace.control.views import (
+    EndpointView,
+    PeerView,
+    PortView,
+    RevisionDocument,
+    RevisionView,
+    ServiceView,
+    Status,
+)
 from headrace.model import (
     Count,
     Document,
@@ -23,14 +33,19 @@ from headrace.model import (
     Flow,
     Health,
     NextHop,
+    NotFoundError,
     Service,
     ServiceKey,
     SessionState,
     VerdictCount,
     check_document,
+    dump_document,
 )
 from headrace.model import Path as ReachPath
 from headrace.model.values import prefix_rank
+from headrace.store import Revision
+
+TIME = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 OWN_USER = f"uid:{os.getuid()} ({pwd.getpwuid(os.getuid()).pw_name})"
 """How the history names who runs these tests."""
@@ -43,6 +58,7 @@ class FakeOperator:
     document: Document = field(default_factory=Document)
     revision: int = 0
     authors: list[str] = field(default_factory=list)
+    documents: list[Document] = field(default_factory=list)
     failure: Exception | None = None
     unreachable: set[str] = field(default_factory=set)
     health: dict[str, Health] = field(default_factory=dict)
@@ -58,7 +74,33 @@ class FakeOperator:
             self.document = document
             self.revision += 1
             self.authors.append(author)
+            self.documents.append(document)
         return self.revision
+
+    async def history(self, limit: int) -> tuple[RevisionView, ...]:
+        """The newest revisions, newest first."""
+        kept = [self._kept(number) for number in range(self.revision, 0, -1)]
+        return view_history(kept[: limit + 1], limit)
+
+    async def at(self, number: int) -> RevisionDocument:
+        """One revision."""
+        return read_revision(self._kept(number))
+
+    async def rollback(self, number: int, *, author: str, check: Callable[[], None]) -> int:
+        """Put an earlier revision's document in force."""
+        earlier = (await self.at(number)).document
+
+        def change(_document: Document) -> Document:
+            check()
+            return earlier
+
+        return await self.edit(change, author=author)
+
+    def _kept(self, number: int) -> Revision:
+        if not 0 < number <= self.revision:
+            raise NotFoundError(f"revision {number} is not kept; history lists those that are")
+        text = dump_document(self.documents[number - 1])
+        return Revision(number, TIME, self.authors[number - 1], text)
 
     def status(self) -> Status:
         """The node, with every service forwarding and announced if it is to be."""

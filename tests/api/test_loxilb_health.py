@@ -1,10 +1,19 @@
 """LoxiLB's checks of endpoints, as its clients send them."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
-from headrace.model import Health, HealthCheck, OperatorState, ProbeKind, ProbePath
+from headrace.model import (
+    Endpoint,
+    Health,
+    HealthCheck,
+    OperatorState,
+    ProbeKind,
+    ProbePath,
+    parse_document,
+)
 from tests.api.fakes import Api, FakeOperator
 from tests.api.loxilb_clients import KUBE, LOXICMD, RULE, assert_success, changed, listed
 
@@ -195,6 +204,47 @@ def test_the_state_of_a_host_is_what_the_operator_asks(
     endpoints = operator.document.services[0].endpoints or ()
     assert {str(e.address): e.state for e in endpoints}["56.56.56.1"] is ours
     assert sum(e.state is not OperatorState.ACTIVE for e in endpoints) == (state != "green")
+
+
+def states(endpoints: Iterable[Endpoint]) -> dict[str, OperatorState]:
+    return {str(each.address): each.state for each in endpoints}
+
+
+@pytest.mark.parametrize("meant", [{}, {"epPort": 80, "epProto": "tcp"}])
+def test_a_host_of_a_shared_pool_has_its_state_there(
+    api: Api, operator: FakeOperator, meant: dict[str, Any]
+) -> None:
+    endpoints = "endpoints: [{address: 56.56.56.1}, {address: 57.57.57.1}]"
+    operator.document = parse_document(
+        f"pools: {{web: {{{endpoints}}}, other: {{{endpoints}}}}}\n"
+        "services: [{vip: 20.20.20.1, protocol: tcp, port: 80, pool: web}]"
+    )
+    body = {"hostName": "56.56.56.1", "state": "red"} | meant
+
+    assert_success(api.ask("POST", f"{CONFIG}/endpointhoststate", body))
+
+    web, other = (operator.document.pools[name].endpoints for name in ("web", "other"))
+    assert states(web) == {
+        "56.56.56.1": OperatorState.DISABLED,
+        "57.57.57.1": OperatorState.ACTIVE,
+    }
+    assert set(states(other).values()) == {OperatorState.ACTIVE}
+
+
+@pytest.mark.parametrize("state", ["green", "yellow", "red"])
+def test_a_state_asked_for_here_has_no_time_of_an_earlier_drain(
+    api: Api, operator: FakeOperator, state: str
+) -> None:
+    operator.document = parse_document(
+        "services: [{vip: 20.20.20.1, protocol: tcp, port: 80, endpoints:"
+        " [{address: 56.56.56.1, state: draining, drain_timeout_s: 60}]}]"
+    )
+
+    body = {"hostName": "56.56.56.1", "state": state}
+    assert_success(api.ask("POST", f"{CONFIG}/endpointhoststate", body))
+
+    (endpoint,) = operator.document.services[0].endpoints or ()
+    assert endpoint.drain_timeout_s == (60 if state == "yellow" else None)
 
 
 @pytest.mark.parametrize(

@@ -440,6 +440,8 @@ PAIRS: list[tuple[type[BaseModel], type[Any]]] = [
     (schemas.PeerBody, views.PeerView),
     (schemas.VerdictBody, VerdictCount),
     (schemas.StatusBody, views.Status),
+    (schemas.RevisionBody, views.RevisionView),
+    (schemas.RevisionDocumentBody, views.RevisionDocument),
 ]
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from headrace.bgp import BgpSpeaker
 from headrace.bgp import speaker as speaker_module
 from headrace.bgp import supervisor as supervisor_module
-from headrace.bgp.link import decode_announcements
+from headrace.bgp.link import decode_announcements, encode_announcements
 from headrace.model import Bgp, LbError, SessionEvent
 
 
@@ -39,6 +39,9 @@ async def obey(speaker: BgpSpeaker, order: dict[str, Any]) -> object:
             await speaker.configure(order["bgp"] and Bgp.model_validate(order["bgp"]))
         case "sessions":
             return [[str(peer), *state] for peer, state in speaker.sessions.items()]
+        case "held":
+            held = await speaker.held()
+            return None if held is None else encode_announcements(held)
         case "alarms":
             return list(speaker.alarms())
         case "watched":

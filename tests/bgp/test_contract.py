@@ -262,6 +262,26 @@ def test_a_restarted_daemon_without_a_bgp_section_ends_the_speaker_it_finds(
     assert not router.has(VIP)
 
 
+def test_a_restarted_daemon_is_told_what_routers_still_hear(network: Network, kind: str) -> None:
+    router = network.router()
+    first = network.host(bgp_section(router, speaker=kind))
+    nothing = first.ask(do="held")
+    announced = whole({"prefix": VIP_PREFIX, "med": 7, "communities": ["65000:1"]})
+    first.ask(do="announce", announcements=[announced])
+    first.kill()
+
+    second = network.host(bgp_section(router, speaker=kind))
+    found = second.ask(do="held")
+    second.announce()
+    later = second.ask(do="held")
+    second.kill()
+    third = network.host(bgp_section(router, speaker=kind))
+
+    assert nothing is None
+    assert found == later == [announced]
+    assert third.ask(do="held") == []
+
+
 def test_what_a_daemon_left_behind_can_be_ended_without_one(network: Network, kind: str) -> None:
     router = network.router()
     host = network.host(bgp_section(router, speaker=kind))

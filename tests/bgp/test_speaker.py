@@ -80,6 +80,31 @@ async def test_without_a_bgp_section_only_nothing_can_be_announced(tmp_path: Pat
     assert not (tmp_path / "bgp" / "exabgp.conf").exists()
 
 
+@pytest.mark.usefixtures("without_bird")
+@pytest.mark.parametrize("bgp", [None, section(speaker="bird")])
+async def test_nothing_is_held_where_no_speaker_is(tmp_path: Path, bgp: Bgp | None) -> None:
+    directory = tmp_path / "bgp"
+    speaker = speaker_in(directory)
+
+    async with running(speaker, bgp):
+        async with asyncio.timeout(5):
+            assert await speaker.held() is None
+
+
+@pytest.mark.usefixtures("without_bird")
+async def test_what_was_handed_over_to_a_speaker_that_does_not_start_is_lost(
+    tmp_path: Path,
+) -> None:
+    directory = tmp_path / "bgp"
+    directory.mkdir()
+    (directory / "relay.sock.handover").write_text("{}")
+    speaker = speaker_in(directory)
+
+    async with running(speaker, section(speaker="bird")):
+        async with asyncio.timeout(5):
+            assert await speaker.held() == frozenset()
+
+
 async def test_a_wrong_community_is_refused_before_anything_is_kept(tmp_path: Path) -> None:
     speaker = speaker_in(tmp_path / "bgp")
 

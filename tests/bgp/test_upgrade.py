@@ -5,7 +5,7 @@ import time
 import pytest
 
 from tests.bgp.namespaces import eventually
-from tests.bgp.support import Network, bgp_section
+from tests.bgp.support import Network, bgp_section, whole
 
 pytestmark = pytest.mark.netns
 
@@ -31,12 +31,14 @@ def test_an_upgrade_loses_no_route(
         first.ask(do="stop", keep=True)
         first.wait()
         second = network.host(section)
+        held = second.ask(do="held")
         eventually(lambda: second.is_up(router.address))
         second.announce(VIP_PREFIX, OTHER_PREFIX, "20.20.20.3/32")
         eventually(lambda: router.has("20.20.20.3"))
         second.announce(VIP_PREFIX)
         eventually(lambda: not router.has(OTHER))
 
+    assert held == [whole(VIP_PREFIX), whole(OTHER_PREFIX)]
     assert (network.speaker_pid() == speaker) == (restart_s is None)
     assert not any("Deleted" in change and f"{VIP} " in change for change in changes)
 

@@ -43,6 +43,7 @@ def headrace(
     """Runs `headrace` with arguments, in this process, against the API."""
     monkeypatch.setenv("HEADRACE_SERVER", f"unix:{api.path}")
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("HEADRACE_TOKEN_FILE", raising=False)
 
     def run(*arguments: str, stdin: str = "") -> Done:
         monkeypatch.setattr(sys, "argv", ["headrace", *arguments])

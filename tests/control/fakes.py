@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from headrace.model import (
@@ -19,6 +20,7 @@ from headrace.model import (
     IPAddress,
     KernelError,
     NextHop,
+    NotFoundError,
     OuterSources,
     Path,
     Port,
@@ -34,7 +36,9 @@ from headrace.model import (
     Unresolved,
     VerdictCount,
 )
+from headrace.store import Revision
 
+TIME = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 HOP = NextHop(2, bytes(5) + b"\1", bytes(5) + b"\2")
 
 
@@ -214,6 +218,13 @@ class FakeSpeaker:
         self.broken = False
         self.silent = False  # it does what it is told, and never says so
         self.alarmed: tuple[str, ...] = ()
+        self.is_new = True  # no daemon has spoken to it
+        self.is_known = True  # what it held, to the daemon that began
+
+    async def held(self) -> frozenset[Announcement] | None:
+        if not self.is_known:
+            await asyncio.Event().wait()
+        return None if self.is_new else self.announced
 
     def alarms(self) -> tuple[str, ...]:
         return self.alarmed
@@ -222,6 +233,7 @@ class FakeSpeaker:
         if self.broken:
             raise UnavailableError("ExaBGP does not answer")
         self.configured.append(bgp)
+        self.is_new = False
 
     async def announce(self, announcements: frozenset[Announcement]) -> None:
         self.asked += 1
@@ -282,6 +294,7 @@ class FakeProbePaths:
 class FakeStore:
     def __init__(self) -> None:
         self.texts: list[str] = []
+        self.authors: list[str] = []
 
     def latest(self) -> tuple[int, str] | None:
         return (len(self.texts), self.texts[-1]) if self.texts else None
@@ -289,4 +302,14 @@ class FakeStore:
     def append(self, text: str, *, author: str) -> int:
         assert author
         self.texts.append(text)
+        self.authors.append(author)
         return len(self.texts)
+
+    def history(self, limit: int) -> list[Revision]:
+        numbers = range(len(self.texts), 0, -1)
+        return [self.at(number) for number in numbers][:limit]
+
+    def at(self, number: int) -> Revision:
+        if not 0 < number <= len(self.texts):
+            raise NotFoundError(f"revision {number} is not kept")
+        return Revision(number, TIME, self.authors[number - 1], self.texts[number - 1])

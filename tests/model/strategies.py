@@ -75,22 +75,30 @@ endpoints = st.builds(
     state=st.sampled_from(OperatorState),
     drain_timeout_s=st.none() | seconds,
 )
-checks = st.builds(
-    HealthCheck,
-    kind=st.sampled_from([ProbeKind.TCP, ProbeKind.SCTP]),
-    path=st.sampled_from(ProbePath),
-    interval_s=st.sampled_from([0.25, 2.0, 60.0]),
-    timeout_s=st.sampled_from([0.1, 1.0]),
-    rise=st.integers(1, 100),
-    fall=st.integers(1, 100),
-    port=st.integers(1, 65_535),
-    full_size=st.booleans(),
-) | st.builds(
-    HealthCheck,
-    kind=st.just(ProbeKind.UDP),
-    port=st.integers(1, 65_535),
-    request=st.sampled_from(["", "ping", "hex:00ff"]),
-    response=st.sampled_from(["", "pong", "hex:"]),
+checks = (
+    st.builds(
+        HealthCheck,
+        kind=st.just(ProbeKind.TCP),
+        path=st.sampled_from(ProbePath),
+        interval_s=st.sampled_from([0.25, 2.0, 60.0]),
+        timeout_s=st.sampled_from([0.1, 1.0]),
+        rise=st.integers(1, 100),
+        fall=st.integers(1, 100),
+        port=st.integers(1, 65_535),
+        full_size=st.booleans(),
+    )
+    | st.builds(
+        HealthCheck,
+        kind=st.just(ProbeKind.SCTP),
+        port=st.integers(1, 65_535),
+    )
+    | st.builds(
+        HealthCheck,
+        kind=st.just(ProbeKind.UDP),
+        port=st.integers(1, 65_535),
+        request=st.sampled_from(["", "ping", "hex:00ff"]),
+        response=st.sampled_from(["", "pong", "hex:"]),
+    )
 )
 endpoint_lists = st.lists(
     endpoints, min_size=1, max_size=4, unique_by=lambda endpoint: endpoint.address

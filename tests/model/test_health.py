@@ -144,6 +144,14 @@ def test_a_pool_names_a_check_that_is_there(health: str, problem: str) -> None:
             ".port: is for tcp, http, https, udp, sctp, not ping; leave it out",
         ),
         ("kind: tcp, request: x", ".request: is for udp, not tcp; leave it out"),
+        (
+            "kind: udp, full_size: true",
+            ".full_size: is for tcp, http, https, ping, not udp; leave it out",
+        ),
+        (
+            "kind: sctp, full_size: true",
+            ".full_size: is for tcp, http, https, ping, not sctp; leave it out",
+        ),
         ("kind: http, ca_file: /x", ".ca_file: is for https, not http; leave it out"),
     ],
 )

@@ -91,6 +91,7 @@ def test_the_oldest_make_room_at_the_limit_and_numbers_go_on(
         store.append(f"text {count}", author="ann")
 
     assert [revision.number for revision in store.history()] == [5, 4, 3]
+    assert [revision.number for revision in store.history(2)] == [5, 4]
 
 
 def test_a_commit_is_on_the_disk_before_it_counts(store: Store) -> None:

@@ -13,6 +13,13 @@ from headrace.api import schemas
 from headrace.api.answers import PROBLEM_JSON, StaleError, author_of, discard_body, read_body
 from headrace.api.drains import drain_endpoint, drain_node, undrain_endpoint, undrain_node
 from headrace.api.edits import find_service, put_service, without_services
+from headrace.api.revisions import (
+    LIMIT_PARAMETER,
+    dump_history,
+    read_limit,
+    read_number,
+    told_revision,
+)
 from headrace.control.ports import Operator
 from headrace.control.views import ServiceView, Status
 from headrace.model import (
@@ -60,18 +67,28 @@ def build_native(operator: Operator) -> APIRouter:
 
     route("GET", "/document", native.get_document, response_model=Document)
     route("PUT", "/document", native.put_document, **_edit(Document))
+    route(
+        "GET",
+        "/revisions",
+        native.get_revisions,
+        response_model=list[schemas.RevisionBody],
+        openapi_extra={"parameters": [LIMIT_PARAMETER]},
+    )
+    one_path = "/revisions/{number}"
+    route("GET", one_path, native.get_revision, response_model=schemas.RevisionDocumentBody)
+    route("POST", f"{one_path}/rollback", native.rollback, **_change())
     route("GET", "/services", native.get_services, response_model=list[schemas.ServiceBody])
     service_path = "/services/{service:path}"
     route("GET", service_path, native.get_service, response_model=schemas.ServiceBody)
     route("PUT", service_path, native.put_service, **_edit(Service))
-    route("DELETE", service_path, native.delete_service, response_model=schemas.ChangeBody)
+    route("DELETE", service_path, native.delete_service, **_change())
     for verb, answer, model in (
         ("drain", native.drain_endpoint, schemas.DrainEndpointBody),
         ("undrain", native.undrain_endpoint, schemas.UndrainEndpointBody),
     ):
         route("POST", f"/endpoints/{{address}}/{verb}", answer, **_edit(model, required=False))
     route("POST", "/node/drain", native.drain_node, **_edit(schemas.DrainNodeBody, required=False))
-    route("POST", "/node/undrain", native.undrain_node, response_model=schemas.ChangeBody)
+    route("POST", "/node/undrain", native.undrain_node, **_change())
     route("GET", "/status", native.get_status, response_model=schemas.StatusBody)
     route(
         "POST",
@@ -105,6 +122,12 @@ def _body(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
 
 def _edit(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
     """What the routes share that take a body and answer with a change."""
+    shared = _change()
+    return shared | {"openapi_extra": shared["openapi_extra"] | _body(model, required=required)}
+
+
+def _change() -> dict[str, Any]:
+    """What all routes share that answer with a change."""
     condition = {
         "name": "If-Match",
         "in": "header",
@@ -112,7 +135,7 @@ def _edit(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
         "description": "change only this revision, as the ETag names it",
         "schema": {"type": "string"},
     }
-    extra = _body(model, required=required) | {"parameters": [condition]}
+    extra = {"parameters": [condition]}
     return {"response_model": schemas.ChangeBody, "openapi_extra": extra}
 
 
@@ -134,6 +157,33 @@ class _Native:
         """Put a whole document (JSON or YAML) in force, or refuse it as a whole."""
         document = parse_document(await read_body(request, LIMIT_DOCUMENT_BYTES))
         return await self._edit(request, lambda _: document)
+
+    async def get_revisions(self, request: Request) -> Response:
+        """The newest revisions of the document, newest first: when, by whom, what changed."""
+        limit = read_limit(request.query_params.get("limit"))
+        return Response(dump_history(await self._operator.history(limit)), media_type=_JSON)
+
+    async def get_revision(self, number: str) -> Response:
+        """One revision with its document."""
+        return JSONResponse(told_revision(await self._operator.at(read_number(number))))
+
+    async def rollback(self, request: Request, number: str) -> Response:
+        """Put an earlier revision's document in force, with its passwords, as a new revision."""
+        await discard_body(request)
+        condition = request.headers.get("if-match")
+        before = self._operator.revision
+
+        def check() -> None:
+            nonlocal before
+            self._check(condition)
+            before = self._operator.revision
+
+        revision = await self._operator.rollback(
+            read_number(number), author=author_of(request, "rest"), check=check
+        )
+        return JSONResponse(
+            {"revision": revision, "changed": revision != before}, headers=_etag(revision)
+        )
 
     async def get_services(self) -> Response:
         """Every service as it stands."""
@@ -242,7 +292,8 @@ class _Native:
         current = f'"{self._operator.revision}"'
         if current not in {tag.strip() for tag in condition.split(",")}:
             raise StaleError(
-                f"the document is at revision {current}, not {condition}; read it again"
+                f"the document is at revision {current}, not {condition}: somebody changed it "
+                "since; read it again, make your change in that, and send its ETag as If-Match"
             )
 
 

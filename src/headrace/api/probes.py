@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import Field
 
 from headrace.api.bodies import Part, RuleError
+from headrace.api.drains import with_endpoints
 from headrace.control.views import EndpointView, ServiceView
 from headrace.model import (
     ConfigError,
@@ -192,27 +193,30 @@ def without_host(document: Document, host: str, name: str, kind: str, port: str)
 
 
 def put_state(document: Document, wish: HostState) -> Document:
-    """The document with what is asked of a host, in the rules that are meant."""
+    """The document with what is asked of a host, in the pools of the rules that are meant."""
     address = _read_host(wish.host)
     if wish.state not in _STATES:
         raise _bad(f"state {wish.state!r} is none of {', '.join(_STATES)}")
     if bool(wish.port) != bool(wish.protocol):
         raise _bad("epPort and epProto go together; give both or neither")
-    found = False
-    services = []
-    for service in document.services:
-        meant = not wish.port or (
-            wish.port in service.ports and wish.protocol == str(service.protocol)
-        )
-        if meant and _lists(service.endpoints, address):
-            found = True
-            service = service.model_copy(  # noqa: PLW2901 - the same service, changed
-                update={"endpoints": _with_state(service.endpoints or (), address, wish.state)}
-            )
-        services.append(service)
-    if not found:
+    pools = {
+        each.pool_name
+        for each in document.services
+        if not wish.port or (wish.port in each.ports and wish.protocol == str(each.protocol))
+        if _lists(document.pool_of(each).endpoints, address)
+    }
+    if not pools:
         raise RuleError(HTTPStatus.NOT_FOUND, NO_HOST)
-    return document.model_copy(update={"services": tuple(services)})
+    state = _STATES[wish.state]
+    update: dict[str, object] = {"state": state}
+    if state is not OperatorState.DRAINING:
+        update["drain_timeout_s"] = None  # of a drain that is over
+
+    def put(endpoint: Endpoint, pool: str) -> Endpoint:
+        is_meant = pool in pools and endpoint.address == address
+        return endpoint.model_copy(update=update) if is_meant else endpoint
+
+    return with_endpoints(document, put)
 
 
 def hosts_of(document: Document, views: Iterator[ServiceView]) -> list[dict[str, Any]]:
@@ -265,13 +269,6 @@ def _state(view: EndpointView) -> str:
     if view.state == OperatorState.DISABLED:
         return "red"
     return "nok" if view.health is Health.DOWN or not view.reachable else "ok"
-
-
-def _with_state(
-    endpoints: tuple[Endpoint, ...], address: IPAddress, state: str
-) -> tuple[Endpoint, ...]:
-    update = {"state": _STATES[state]}
-    return tuple(e.model_copy(update=update) if e.address == address else e for e in endpoints)
 
 
 def _lists(endpoints: tuple[Endpoint, ...] | None, address: IPAddress) -> bool:

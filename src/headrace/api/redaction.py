@@ -5,9 +5,10 @@ with the mark keeps the password that its peer has.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from headrace.control.ports import Operator
-from headrace.control.views import Status
+from headrace.control.views import RevisionDocument, RevisionView, Status
 from headrace.model import Document, Explanation, Flow, Problem
 from headrace.model.problems import refusal
 
@@ -36,6 +37,19 @@ class Redacted:
         return await self._operator.edit(
             lambda document: keep_secrets(change(hide_secrets(document)), document), author=author
         )
+
+    async def history(self, limit: int) -> tuple[RevisionView, ...]:
+        """The newest revisions, newest first; what changed is told by paths, without values."""
+        return await self._operator.history(limit)
+
+    async def at(self, number: int) -> RevisionDocument:
+        """One revision, its document as everybody may see it."""
+        revision = await self._operator.at(number)
+        return replace(revision, document=hide_secrets(revision.document))
+
+    async def rollback(self, number: int, *, author: str, check: Callable[[], None]) -> int:
+        """Put an earlier revision's document in force, with the secrets that it had."""
+        return await self._operator.rollback(number, author=author, check=check)
 
     def status(self) -> Status:
         """The node as it stands."""

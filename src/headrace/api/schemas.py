@@ -4,12 +4,14 @@ Answers are made from the values of `control.views` directly, which is faster; a
 model here to the fields of its value.
 """
 
+from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from headrace.model import (
     Affinity,
+    Document,
     Encapsulation,
     Flow,
     FlowTable,
@@ -223,6 +225,24 @@ class ChangeBody(_Answer):
 
     revision: int = Field(description="number of the document in force now")
     changed: bool = Field(description="false when there was nothing to change")
+
+
+class RevisionBody(_Answer):
+    """One revision of the document."""
+
+    number: int
+    time: datetime = Field(description="when it was kept, UTC")
+    author: str = Field(description="who made it, and by which API")
+    change: str = Field(description="paths that differ from the revision before, on one line")
+
+
+class RevisionDocumentBody(_Answer):
+    """One revision of the document with what it says."""
+
+    number: int
+    time: datetime = Field(description="when it was kept, UTC")
+    author: str = Field(description="who made it, and by which API")
+    document: Document = Field(description="the whole document, passwords as <secret>")
 
 
 class VersionBody(_Answer):

@@ -76,6 +76,14 @@ class BgpSpeaker:
         """What BFD says of each peer that it watches, and the monotonic time it began."""
         return self._helper.watch.states | self._watch.states
 
+    async def held(self) -> frozenset[Announcement] | None:
+        """What peers still heard by a former daemon when this one began, once that is known.
+
+        None when no speaker was there. It is known once `run` has met the relay, or found none.
+        """
+        await self._supervisor.has_inherited.wait()
+        return self._supervisor.inherited
+
     def alarms(self) -> tuple[str, ...]:
         """What is wrong at the moment and does not show in the sessions, a sentence each."""
         if self._bgp is None:

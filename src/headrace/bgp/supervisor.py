@@ -12,8 +12,9 @@ import structlog
 from headrace.bgp.link import Event, Hello, LinkLostError, RelayLink
 from headrace.bgp.process import Process
 from headrace.bgp.program import Program, tail
+from headrace.bgp.relay.daemon_end import handover_path
 from headrace.bgp.relay.messages import LIMIT_LINE_BYTES, PROTOCOL_VERSION
-from headrace.model import ProtocolError, UnavailableError
+from headrace.model import Announcement, ProtocolError, UnavailableError
 
 LINK_TIMEOUT_S = 10.0
 """A speaker without a relay is deaf; starting takes half a second."""
@@ -63,6 +64,8 @@ class Supervisor:
         self.link: RelayLink | None = None
         self.linked = asyncio.Event()
         self.is_lost = False  # it has been there, and is not now
+        self.inherited: frozenset[Announcement] | None = None  # from a former daemon; None: no one
+        self.has_inherited = asyncio.Event()  # that is known
         self._socket_path = socket_path
         self._owner = owner
         self._known = known
@@ -130,12 +133,15 @@ class Supervisor:
         """Take over or start the program, and return once it has ended and may be started again."""
         self._changed.clear()
         process = self._adopt()
+        if process is None and (self._program is None or not self._is_handed_over()):
+            self._inherit(None)
         if process is None and self._program is None:
             await self._changed.wait()
             return
         started = time.monotonic()
         process = process or self._start()
         if process is None:
+            self._inherit(frozenset())
             await happens(self._changed, self._backoff(0.0))
             return
         self._process = process
@@ -149,6 +155,7 @@ class Supervisor:
             process.close()
             self._process = None
             self._ended.set()
+            self._inherit(frozenset())
         self._owner.lose("the speaker ended")
         if not self._stopped and self._program is not None:
             self.is_lost = True
@@ -197,6 +204,16 @@ class Supervisor:
         self._restart_s = min(max(2 * self._restart_s, RESTART_S_MIN), RESTART_S_MAX)
         return self._restart_s
 
+    def _is_handed_over(self) -> bool:
+        """Whether a former relay left its set to the one that starts next."""
+        return Path(handover_path(str(self._socket_path))).exists()
+
+    def _inherit(self, announcements: frozenset[Announcement] | None) -> None:
+        """Keep what was found first."""
+        if not self.has_inherited.is_set():
+            self.inherited = announcements
+            self.has_inherited.set()
+
     # The relay
 
     def _listen_for_relay(self) -> socket.socket:
@@ -224,6 +241,7 @@ class Supervisor:
             link.close()
 
     async def _converse(self, link: RelayLink, hello: Hello) -> None:
+        self._inherit(hello.announcements)
         if hello.version != PROTOCOL_VERSION:
             log.warning("speaker_replaced", reason=f"its relay speaks version {hello.version}")
             await self.end()

@@ -12,6 +12,8 @@ RUNTIME_ROOT = "/run/headrace"
 class Failure(Exception):  # noqa: N818 - it is what the user reads, not an error of ours
     """A command that could not do its work; the message says why and what to do."""
 
+    code = 1  # the program's exit code
+
 
 class Client:
     """One daemon's API."""

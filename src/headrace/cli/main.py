@@ -16,7 +16,12 @@ _COMMANDS = (
     "create",
     "get",
     "delete",
+    "validate",
+    "diff",
     "apply",
+    "export",
+    "history",
+    "rollback",
     "drain",
     "undrain",
     "status",
@@ -69,12 +74,12 @@ def _headrace(
 
 
 def main() -> None:
-    """Run the command; a failure is one message on stderr and exit code 1."""
+    """Run the command; a failure is one message on stderr and its exit code."""
     try:
         app()
     except Failure as failure:
         print(f"headrace: {failure}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(failure.code)
     except BrokenPipeError:  # `headrace get lb | head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

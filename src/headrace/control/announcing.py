@@ -24,6 +24,7 @@ from headrace.control.ports import Speaker
 from headrace.model import (
     Announcement,
     Bgp,
+    Document,
     IPNetwork,
     LbError,
     Role,
@@ -51,19 +52,28 @@ class Announcing:
         self,
         speaker: Speaker,
         view: Callable[[], View],
-        heard: frozenset[IPNetwork],
+        document: Document,
+        forwarded: frozenset[IPNetwork],
         *,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`heard` is what peers may know of by an earlier daemon: whatever it forwarded."""
+        """`document` and `forwarded` are what an earlier daemon left.
+
+        Peers may know of whatever it forwarded, until the speaker says what it holds.
+        """
         self._speaker, self._view, self._now = speaker, view, now
+        self._left, self._forwarded = document, forwarded
+        self._has_learned = False  # what the speaker held
         self._ground: Ground | None = None
         self._may_begin = False  # what peers have not heard of may be announced
-        self._routes = {prefix: Route(announced=True) for prefix in heard}
+        self._routes: dict[IPNetwork, Route] = {}
         self._aggregates: dict[IPNetwork, Route] = {}
+        self._inherited: frozenset[IPNetwork] = frozenset()  # heard of by an aggregate alone
         self._wanted: frozenset[Announcement] = frozenset()
+        self._relieved: frozenset[Announcement] = frozenset()  # to go once others stand for them
+        self._is_relieving = False
         self._announced: frozenset[Announcement] = frozenset()  # as the speaker took it
-        self._heard = heard
+        self._heard = forwarded
         self._has_told = False  # this daemon, the speaker, anything
         self._is_told = False  # the speaker has taken what was told last
         self._begin_s = now()
@@ -83,7 +93,7 @@ class Announcing:
     @property
     def lingering(self) -> frozenset[IPNetwork]:
         """What peers may have heard of that they should not."""
-        return self._heard - _prefixes(self._wanted)
+        return self._heard - _prefixes(self._wanted | self._relieved)
 
     def leaves_in_s(self) -> float | None:
         """How long a node that drains announces yet; None for one that does not drain."""
@@ -137,21 +147,36 @@ class Announcing:
             self._configured = bgp
 
     async def prepare(self, ground: Ground) -> None:
-        """Withdraw what this ground will not carry, before anything it needs is taken away."""
+        """Withdraw what this ground will not carry, before anything it needs is taken away.
+
+        What it will carry by another prefix stays until that is announced. Raises UnavailableError
+        while the speaker does not say what an earlier daemon had announced; nothing is told then.
+        """
+        await self._learn()
         self._stand_on(ground, may_begin=False)
         async with self._lock:
             self._wanted = self._decide()
+            self._relieved = self._replaced()
             if not self.lingering:
                 return
             known = self._heard
-            await self._tell(frozenset(a for a in self._wanted if a.prefix in known))
+            told = frozenset(each for each in self._wanted if each.prefix in known)
+            await self._tell(told | self._relieved)
         await asyncio.sleep(WITHDRAW_WAIT_S)
 
     async def conclude(self, ground: Ground) -> None:
-        """Announce what this ground carries, which was read back."""
+        """Announce what this ground carries, which was read back; withdraw what that replaces."""
         self._stand_on(ground, may_begin=True)
         self._poked.set()  # its clocks are others
-        await self._settle(again=True)
+        self._is_relieving = True
+        try:
+            await self._settle(again=True)
+            if self._relieved:
+                await asyncio.sleep(WITHDRAW_WAIT_S)  # routers act on an announcement as fast
+        finally:
+            self._is_relieving = False
+        if self._relieved:
+            await self._settle(again=False)
 
     def poke(self) -> None:
         """Something else is believed of endpoints: look again at once."""
@@ -185,6 +210,33 @@ class Announcing:
 
     # --- inside ---------------------------------------------------------------------------------
 
+    async def _learn(self) -> None:
+        """Go on from what the speaker held when this daemon began.
+
+        What it did not hold is taken for withdrawn just then, so that a daemon that dies again and
+        again has no route flap; unless no speaker was there.
+        """
+        if self._has_learned:
+            return
+        async with within(SPEAKER_TIMEOUT_S):
+            held = await self._speaker.held()
+        self._has_learned = True
+        self._announced = held or frozenset()
+        self._heard = _prefixes(self._announced)
+        bgp = self._left.bgp
+        vips = self._forwarded | announcers(self._left).keys()
+        if bgp is not None and bgp.aggregate_only:
+            told = [each for each in bgp.aggregate if each in self._heard]
+            by_them = frozenset(p for p in vips if any(covering(told, [p])))
+            self._inherited = by_them - self._heard
+        other = Route(withdrawn_s=None if held is None else self._begin_s)
+        known = self._heard | self._inherited
+        self._routes = {p: Route(announced=True) if p in known else other for p in vips}
+        self._aggregates = {
+            each: Route(announced=True) if each in known else other
+            for each in (() if bgp is None else bgp.aggregate)
+        }
+
     def _stand_on(self, ground: Ground, *, may_begin: bool) -> None:
         drains = ground.document.node.drain
         if drains and self._leaving_s is None:
@@ -201,13 +253,24 @@ class Announcing:
     async def _settle(self, *, again: bool) -> None:
         """Decide, and tell it if it is another set, or `again`."""
         async with self._lock:
-            if self._ground is None:
+            if self._ground is None or not self._has_learned:
                 return
-            wanted = frozenset() if self._ending else self._decide()
-            self._wanted = wanted
-            if self._is_waiting() or (wanted == self._announced and self._is_told and not again):
+            self._wanted = frozenset() if self._ending else self._decide()
+            self._relieved = self._replaced() if self._is_relieving else frozenset()
+            told = self._wanted | self._relieved
+            if self._is_waiting() or (told == self._announced and self._is_told and not again):
                 return
-            await self._tell(wanted)
+            await self._tell(told)
+
+    def _replaced(self) -> frozenset[Announcement]:
+        """What is announced, not wanted, and yet what peers have a working VIP by."""
+        wanted = _prefixes(self._wanted)
+        working = [prefix for prefix, route in self._routes.items() if route.announced]
+        return frozenset(
+            each
+            for each in self._announced
+            if each.prefix not in wanted and any(covering([each.prefix], working))
+        )
 
     async def _tell(self, wanted: frozenset[Announcement]) -> None:
         """Make this the whole set that peers hear; nothing once the daemon is ending."""
@@ -238,6 +301,11 @@ class Announcing:
             prefix: self._routes.get(prefix, Route()).after(wish, by[prefix].hold_down_s, now)
             for prefix, wish in wishes.items()
         }
+        self._inherited = frozenset(
+            prefix
+            for prefix in self._inherited & self._routes.keys()
+            if self._routes[prefix].announced and wishes[prefix] is not Wish.ANNOUNCE
+        )
         told = {p: announcement_of(bgp, by[p], p) for p, r in self._routes.items() if r.announced}
         told = self._with_aggregates(bgp, told, now)
         return frozenset(self._as_this_node(each, bgp) for each in told.values())
@@ -246,20 +314,28 @@ class Announcing:
         self, bgp: Bgp, told: dict[IPNetwork, Announcement], now: float
     ) -> dict[IPNetwork, Announcement]:
         """The same with aggregates, which flap no more than the VIPs in them."""
-        assert self._ground is not None  # noqa: S101 - as its caller sees to
-        holds = {p: s.hold_down_s for p, s in announcers(self._ground.document).items()}
         wanted = set(covering(bgp.aggregate, told))
-        hold_s = max(holds.values(), default=0.0)
         self._aggregates = {
             each: self._aggregates.get(each, Route(announced=each in self._heard)).after(
-                self._allowed(Wish.ANNOUNCE if each in wanted else Wish.WITHDRAW), hold_s, now
+                self._allowed(Wish.ANNOUNCE if each in wanted else Wish.WITHDRAW),
+                self._hold_down_s(each),
+                now,
             )
             for each in bgp.aggregate
         }
         found = [each for each, route in self._aggregates.items() if route.announced]
+        told = {p: a for p, a in told.items() if p not in self._inherited}
         if bgp.aggregate_only:
             told = {p: a for p, a in told.items() if not any(covering(bgp.aggregate, [p]))}
         return {**told, **{each: announcement_of(bgp, None, each) for each in found}}
+
+    def _hold_down_s(self, aggregate: IPNetwork) -> float:
+        """How long an aggregate stays withdrawn: as the VIPs in it, the longest of them."""
+        if self._ground is None:
+            return 0.0
+        by = announcers(self._ground.document)
+        holds = (s.hold_down_s for p, s in by.items() if any(covering([aggregate], [p])))
+        return max(holds, default=0.0)
 
     def _allowed(self, wish: Wish) -> Wish:
         """What comes of a wish while a change is under way, or the node drains."""
@@ -298,8 +374,7 @@ class Announcing:
             waits.append(left_s)
         by = announcers(self._ground.document)
         waits += [r.held_s(by[p].hold_down_s, now) for p, r in self._routes.items() if p in by]
-        hold_s = max((each.hold_down_s for each in by.values()), default=0.0)
-        waits += [route.held_s(hold_s, now) for route in self._aggregates.values()]
+        waits += [r.held_s(self._hold_down_s(p), now) for p, r in self._aggregates.items()]
         return min((now + wait_s for wait_s in waits if wait_s > 0), default=None)
 
 

@@ -21,11 +21,12 @@ from headrace.control.desired import Desired, Paths, build_desired, targets_of
 from headrace.control.draining import Drains
 from headrace.control.forwarding import Forwarder
 from headrace.control.ground import Ground, View, all_services
+from headrace.control.history import read_revision, view_history
 from headrace.control.ports import Checker, Dataplane, ProbePaths, Speaker, Store, Underlay
 from headrace.control.rates import SAMPLE_S, Rates, draining_reaches
 from headrace.control.settling import settle_at_times
 from headrace.control.status import NodeState, build_status
-from headrace.control.views import Status
+from headrace.control.views import RevisionDocument, RevisionView, Status
 from headrace.model import (
     ConfigError,
     Document,
@@ -71,9 +72,8 @@ class Controller:
         self._beliefs = Beliefs(world.checker, before.down)
         self._drains = Drains(before.down)
         self._forwarder = Forwarder(world.dataplane)
-        # What peers may know of: an earlier daemon may have announced whatever it forwarded.
-        heard = frozenset(key.prefix for key in before.services)
-        self._announcing = Announcing(world.speaker, self._view, heard)
+        forwarded = frozenset(key.prefix for key in before.services)
+        self._announcing = Announcing(world.speaker, self._view, document, forwarded)
         self._rates = Rates(world.dataplane)
         self._ending = False
         self._paths: Paths = {}
@@ -139,6 +139,31 @@ class Controller:
             if failure is not None:
                 raise failure
             return self._revision
+
+    async def history(self, limit: int) -> tuple[RevisionView, ...]:
+        """The newest revisions, newest first."""
+        async with self._lock:  # the store serves one thread at a time
+            kept = await asyncio.to_thread(self._world.store.history, limit + 1)
+        return await asyncio.to_thread(view_history, kept, limit)
+
+    async def at(self, number: int) -> RevisionDocument:
+        """One revision. NotFoundError when it is not kept; ConfigError when it is not valid now."""
+        async with self._lock:
+            kept = await asyncio.to_thread(self._world.store.at, number)
+        return await asyncio.to_thread(read_revision, kept)
+
+    async def rollback(self, number: int, *, author: str, check: Callable[[], None]) -> int:
+        """Put an earlier revision's document in force, secrets included, as `edit` would.
+
+        `check` raises to refuse it, and sees the revision that the rollback would replace.
+        """
+        earlier = (await self.at(number)).document
+
+        def change(_document: Document) -> Document:
+            check()
+            return earlier
+
+        return await self.edit(change, author=author)
 
     async def withdraw_all(self) -> None:
         """Have no VIP announced, and none from now on; wait until routers have acted on it.

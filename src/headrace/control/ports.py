@@ -4,9 +4,10 @@ Rooms beside and below implement these by shape alone; `daemon` puts the objects
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
-from headrace.control.views import Status
+from headrace.control.views import RevisionDocument, RevisionView, Status
 from headrace.model import (
     Announcement,
     Belief,
@@ -55,12 +56,51 @@ class Operator(Protocol):
         """
         ...
 
+    async def history(self, limit: int) -> tuple[RevisionView, ...]:
+        """The newest revisions, newest first."""
+        ...
+
+    async def at(self, number: int) -> RevisionDocument:
+        """One revision. NotFoundError when it is not kept; ConfigError when it is not valid now."""
+        ...
+
+    async def rollback(self, number: int, *, author: str, check: Callable[[], None]) -> int:
+        """Put an earlier revision's document in force, secrets included, as `edit` would.
+
+        `check` raises to refuse it, and sees the revision that the rollback would replace.
+        """
+        ...
+
     def status(self) -> Status:
         """The node as it stands."""
         ...
 
     def explain(self, flows: Iterable[Flow]) -> list[Explanation]:
         """Where the data plane sends each flow, read from its maps."""
+        ...
+
+
+class Kept(Protocol):
+    """A revision as the store keeps it."""
+
+    @property
+    def number(self) -> int:
+        """Its number; a later one has a higher."""
+        ...
+
+    @property
+    def time(self) -> datetime:
+        """When it was kept, UTC."""
+        ...
+
+    @property
+    def author(self) -> str:
+        """Who made it, and by which API."""
+        ...
+
+    @property
+    def text(self) -> str:
+        """The document as canonical JSON, secrets included."""
         ...
 
 
@@ -73,6 +113,14 @@ class Store(Protocol):
 
     def append(self, text: str, *, author: str) -> int:
         """Keep a text as the next revision, durable when this returns; its number."""
+        ...
+
+    def history(self, limit: int) -> Sequence[Kept]:
+        """The newest revisions, newest first."""
+        ...
+
+    def at(self, number: int) -> Kept:
+        """The revision of this number; NotFoundError when it is not kept."""
         ...
 
 
@@ -195,6 +243,13 @@ class Speaker(Protocol):
 
     async def announce(self, announcements: frozenset[Announcement]) -> None:
         """Make this the whole set that peers hear; returns when the speaker has taken it."""
+        ...
+
+    async def held(self) -> frozenset[Announcement] | None:
+        """What peers still heard by an earlier daemon when this one began, once that is known.
+
+        None: no speaker was there.
+        """
         ...
 
     def alarms(self) -> tuple[str, ...]:

@@ -1,8 +1,17 @@
 """What the control room tells the outside: values that the APIs turn into JSON and text."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
-from headrace.model import Count, Health, IPAddress, IPNetwork, SessionState, VerdictCount
+from headrace.model import (
+    Count,
+    Document,
+    Health,
+    IPAddress,
+    IPNetwork,
+    SessionState,
+    VerdictCount,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +86,23 @@ class Status:
     drain: str  # active | draining | drained: whether the node leaves the VIPs to others
     drain_left_s: float | None  # how long a node that drains still announces
     problems: tuple[str, ...]  # what is wrong and why, worst first
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionView:
+    """One revision of the document among others."""
+
+    number: int
+    time: datetime  # UTC
+    author: str
+    change: str  # paths that differ from the revision before, on one line; no values
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionDocument:
+    """One revision of the document with what it says."""
+
+    number: int
+    time: datetime  # UTC
+    author: str
+    document: Document

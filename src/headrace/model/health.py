@@ -36,6 +36,7 @@ _KINDS_OF_KEY: Mapping[str, frozenset[ProbeKind]] = {
     "ca_file": frozenset({ProbeKind.HTTPS}),
     "request": frozenset({ProbeKind.UDP}),
     "response": frozenset({ProbeKind.UDP}),
+    "full_size": frozenset({ProbeKind.TCP, ProbeKind.PING}) | _WEB,
 }
 """The keys that say something of some kinds of probe only."""
 
@@ -84,7 +85,9 @@ class HealthCheck(BaseModel):
         "", description="udp: what the answer must begin with; any will do if absent"
     )
     full_size: Flag = Field(
-        default=False, description="ask as well whether a packet of the path's full size arrives"
+        default=False,
+        description="tcp, http, https, ping: ask as well whether a packet of the path's full size "
+        "arrives",
     )
 
     @property

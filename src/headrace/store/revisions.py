@@ -78,11 +78,13 @@ class Store:
             )
         return number
 
-    def history(self) -> list[Revision]:
-        """Every revision that is kept, newest first."""
-        select = "SELECT number, time, author, text, sha256 FROM revisions ORDER BY number DESC"
+    def history(self, limit: int = LIMIT_REVISIONS) -> list[Revision]:
+        """The newest revisions that are kept, newest first."""
+        select = (
+            "SELECT number, time, author, text, sha256 FROM revisions ORDER BY number DESC LIMIT ?"
+        )
         with self._explained():
-            rows = self._connection.execute(select).fetchall()
+            rows = self._connection.execute(select, (limit,)).fetchall()
         return [self._revision(*row) for row in rows]
 
     def at(self, number: int) -> Revision:

@@ -100,7 +100,7 @@ class DaemonEnd:
     def _keep_handover(self) -> None:
         if self._relay.handover is None:
             return
-        with open(_handover_path(self._path), "w", encoding="utf-8") as file:  # noqa: PTH123
+        with open(handover_path(self._path), "w", encoding="utf-8") as file:  # noqa: PTH123
             file.write(self._relay.handover)
         self._relay.handover = None
 
@@ -114,7 +114,7 @@ class DaemonEnd:
 
 def take_handover(socket_path: str) -> str:
     """What a former relay left; nothing the second time."""
-    path = _handover_path(socket_path)
+    path = handover_path(socket_path)
     try:
         with open(path, encoding="utf-8") as file:  # noqa: PTH123
             text = file.read()
@@ -124,5 +124,6 @@ def take_handover(socket_path: str) -> str:
     return text
 
 
-def _handover_path(socket_path: str) -> str:
+def handover_path(socket_path: str) -> str:
+    """Where a relay leaves its set for the next one."""
     return f"{socket_path}.handover"
