@@ -59,9 +59,10 @@ class Router:
         shown = self.namespace.ip("-o", family, "route", "show", prefix)
         return shown if "proto bird" in shown or "proto bgp" in shown else ""
 
-    def _poke(self) -> None:
-        """Change a route that nobody asks for."""
+    def _poke(self, seen: list[str]) -> list[str]:
+        """Change a route that nobody asks for; what was seen so far."""
         self.namespace.ip("route", "replace", "192.0.2.1/32", "dev", "lo")
+        return seen
 
     @contextmanager
     def watched(self) -> Iterator[list[str]]:
@@ -71,7 +72,7 @@ class Router:
         with self.namespace.running(*command, stdout=subprocess.PIPE) as monitor:
             reader = threading.Thread(target=lambda: lines.extend(monitor.stdout or ()))
             reader.start()
-            eventually(lambda: self._poke() or lines)  # it watches: it has seen a change
+            eventually(lambda: self._poke(lines))  # it watches: it has seen a change
             lines.clear()
             yield lines
         reader.join(timeout=10)
