@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ class Wishes:
     extended: bool = False  # the IPv6 session takes IPv4 prefixes with an IPv6 next hop
 
 
-class Router:
+class Router(ABC):
     """A router in AS 65001: 10.9.N.254 and fd09:N::254; its peer is .1 in AS 64512."""
 
     def __init__(self, number: int, namespace: Namespace, directory: Path) -> None:
@@ -34,15 +35,14 @@ class Router:
         self.address6 = f"fd09:{number}::254"
         self.namespace = namespace
         self._directory = directory
-        self._processes: list[subprocess.Popen[str]] = []
 
+    @abstractmethod
     def start(self, stack: ExitStack, wishes: Wishes) -> None:
         """Run until the stack ends."""
-        raise NotImplementedError
 
+    @abstractmethod
     def watches(self) -> bool:
         """Whether BFD is up, as this end sees it."""
-        raise NotImplementedError
 
     @property
     def sessions(self) -> dict[str, str]:
