@@ -32,18 +32,22 @@ class Node:
         self.underlay = namespace.inside(lambda: Underlay(clock=lambda: self.now))
         self.changed = asyncio.Event()
 
-    async def path(self, endpoint: str) -> Answer:
-        """How an endpoint is reached now, without help from the document."""
-        target = Target(ip_address(endpoint))
-        return (await self.underlay.resolve([target], {}, OuterSources()))[target]
+    async def path(self, endpoint: str, *also: str) -> Answer:
+        """How an endpoint is reached now, without help from the document; others are asked for."""
+        target, *others = [Target(ip_address(each)) for each in (endpoint, *also)]
+        return (await self.underlay.resolve([target, *others], {}, OuterSources()))[target]
 
     async def until(
-        self, endpoint: str, holds: Callable[[Answer], bool], within_s: float = PATIENCE_S
+        self,
+        endpoint: str,
+        holds: Callable[[Answer], bool],
+        within_s: float = PATIENCE_S,
+        also: tuple[str, ...] = (),
     ) -> Answer:
         """The first answer for which something holds; asks again only when told of a change."""
         async with asyncio.timeout(within_s):
             while True:
-                answer = await self.path(endpoint)
+                answer = await self.path(endpoint, *also)
                 if holds(answer):
                     return answer
                 await self.changed.wait()

@@ -37,7 +37,7 @@ from tests.underlay.test_probe_routes import VIP4, VIP6, OWN4, OWN6, route
 from headrace.dataplane import ProbeTunnel
 from headrace.underlay import ProbeRoutes
 tunnel = ProbeTunnel()
-ProbeRoutes().ensure([route(VIP4, OWN4, tunnel.fd), route(VIP6, OWN6, tunnel.fd)])
+ProbeRoutes("killed").ensure([route(VIP4, OWN4, tunnel.fd), route(VIP6, OWN6, tunnel.fd)])
 print("there", flush=True)
 time.sleep(60)
 """
@@ -81,8 +81,8 @@ def ours(node: Namespace) -> list[str]:
 
 
 @contextmanager
-def routes_of(node: Namespace) -> Iterator[ProbeRoutes]:
-    routes = node.inside(ProbeRoutes)
+def routes_of(node: Namespace, owner: str = "killed") -> Iterator[ProbeRoutes]:
+    routes = node.inside(lambda: ProbeRoutes(owner))
     try:
         yield routes
     finally:
@@ -93,10 +93,10 @@ def routes_of(node: Namespace) -> Iterator[ProbeRoutes]:
 def test_marked_packets_look_into_a_table_that_leads_through_the_program(
     node: Namespace, program: int
 ) -> None:
-    with routes_of(node) as routes:
+    with routes_of(node, "/run/headrace") as routes:
         routes.ensure([route(VIP4, OWN4, program), route(VIP6, OWN6, program, 1300)])
 
-        program_run = "encap bpf xmit headrace_probe dev lo proto 72"
+        program_run = "encap bpf xmit headrace_probe /run/headrace dev lo proto 72"
         assert shown(node, "route show table 77") == [
             f"20.20.20.1 {program_run} scope link src 10.0.0.1 mtu 1480",
             f"local fd20::1 {program_run} src fd00::1 metric 1024 mtu 1300 pref medium",
@@ -193,9 +193,42 @@ def test_what_a_killed_daemon_left_is_taken_over(killed: Namespace, program: int
 
 @pytest.mark.netns
 def test_what_a_killed_daemon_left_can_be_removed(killed: Namespace) -> None:
-    killed.inside(remove_probe_routes)
+    killed.inside(lambda: remove_probe_routes("killed"))
 
     assert ours(killed) == []
+
+
+@pytest.mark.netns
+def test_each_instance_removes_its_own_routes_only(killed: Namespace, program: int) -> None:
+    with routes_of(killed, "/run/other") as routes:
+        routes.ensure([route(OTHER, OWN4, program)])
+
+        killed.inside(lambda: remove_probe_routes("killed"))
+
+        (left,) = shown(killed, "route show table 77")
+        assert left.startswith("20.20.20.2 encap bpf xmit headrace_probe /run/other")
+        assert [line for line in shown(killed, "rule show") if "lookup 77" in line] == [
+            "77: from all fwmark 0x48520000/0xffff0000 lookup 77 proto 72"
+        ]
+
+    assert ours(killed) == []
+
+
+@pytest.mark.netns
+def test_a_vip_that_another_instance_probes_is_refused_by_that_ones_name(
+    node: Namespace, program: int
+) -> None:
+    with routes_of(node, "/run/first") as first, routes_of(node, "/run/second") as second:
+        first.ensure([route(VIP4, OWN4, program), route(VIP6, OWN6, program)])
+        for vip, own in ((VIP4, OWN4), (VIP6, OWN6)):
+            with pytest.raises(KernelError, match=f"route probes of {vip}: .*\n.*of /run/first;"):
+                second.ensure([route(vip, own, program)])
+        first.ensure([])
+
+        second.ensure([route(VIP4, OWN4, program)])
+
+        (left,) = shown(node, "route show table 77")
+        assert "headrace_probe /run/second" in left
 
 
 # --- hindrances ------------------------------------------------------------------------------

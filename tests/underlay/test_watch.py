@@ -1,5 +1,6 @@
 """What the real kernel does is noticed, and what does not matter is not."""
 
+import asyncio
 import socket
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from headrace.model import Path, Unresolved
 from headrace.underlay.memory import LAST_MAC_S
 from headrace.underlay.netlink import EventSocket
+from headrace.underlay.underlay import COALESCE_S
 from tests.underlay.network import Namespace
 from tests.underlay.node import CARRIER_S, PATIENCE_S, Answer, Node, by, is_path
 
@@ -40,6 +42,22 @@ async def test_a_route_that_moves_is_noticed(node: Node, lb: Namespace) -> None:
         lb.ip("route replace 56.56.56.0/24 via 10.0.1.2")
 
         await node.until("56.56.56.1", by(lb, "p1"))
+
+
+async def test_a_route_that_moves_while_a_neighbour_is_waited_for_is_noticed(
+    node: Node, lb: Namespace
+) -> None:
+    lb.ip("route add 56.56.56.0/24 via 10.0.0.2")
+    lb.ip("route add 57.57.57.0/24 via 10.0.0.77")  # nobody's
+    async with node.watching():
+        await node.until("56.56.56.1", by(lb, "p0"))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(node.path("56.56.56.1", "57.57.57.1"))
+            await asyncio.sleep(COALESCE_S)
+
+            lb.ip("route replace 56.56.56.0/24 via 10.0.1.2")
+
+        await node.until("56.56.56.1", by(lb, "p1"), also=("57.57.57.1",))
 
 
 async def test_a_gratuitous_arp_is_noticed(node: Node, peer: Namespace) -> None:

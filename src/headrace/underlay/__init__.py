@@ -5,6 +5,7 @@ answer may have changed. Decides nothing about services.
 """
 
 from headrace.underlay.icmp_errors import IcmpError, IcmpErrors, IcmpKind
+from headrace.underlay.main_routes import MainRoute, read_main_routes
 from headrace.underlay.probe_hindrances import ProbeHindrances, ReversePathFilter
 from headrace.underlay.probe_messages import PROBE_MARK, ProbeRoute
 from headrace.underlay.probe_routes import ProbeRoutes, remove_probe_routes
@@ -15,10 +16,12 @@ __all__ = [
     "IcmpError",
     "IcmpErrors",
     "IcmpKind",
+    "MainRoute",
     "ProbeHindrances",
     "ProbeRoute",
     "ProbeRoutes",
     "ReversePathFilter",
     "Underlay",
+    "read_main_routes",
     "remove_probe_routes",
 ]

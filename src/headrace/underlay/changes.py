@@ -16,7 +16,7 @@ class Destinations:
     """The addresses that routes were asked for."""
 
     def __init__(self, addresses: Iterable[IPAddress] = ()) -> None:
-        self._addresses = frozenset(addresses)
+        self.addresses = frozenset(addresses)
         self._prefixes: dict[tuple[int, int], frozenset[int]] = {}
 
     def covered_by(self, network: IPAddress, prefix_length: int) -> bool:
@@ -26,7 +26,7 @@ class Destinations:
         if prefixes is None:
             prefixes = frozenset(
                 int(address) >> shift
-                for address in self._addresses
+                for address in self.addresses
                 if address.version == network.version
             )
             self._prefixes[network.version, shift] = prefixes

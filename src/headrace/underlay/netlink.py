@@ -8,7 +8,7 @@ import asyncio
 import errno
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from struct import Struct
 
 from pyroute2.netlink import (
@@ -94,6 +94,14 @@ class RequestSocket:
                     break
         return messages
 
+    def entries(self, operation: str, kind: int, body: bytes) -> Generator[Message, None, None]:
+        """The entries of a table as they come, for as long as the caller wants them.
+
+        Nothing else can be asked, and the socket not be closed, until it is read or closed.
+        """
+        with self._lock:
+            yield from self._dump_once(operation, kind, body)
+
     def _dump_once(self, operation: str, kind: int, body: bytes) -> Iterator[Message]:
         for message in self._exchange(operation, kind, body, NLM_F_DUMP):
             if message.type == NLMSG_DONE:
@@ -140,24 +148,38 @@ class EventSocket:
         asyncio.get_running_loop().remove_reader(self._socket)
 
     def take(self) -> list[bytes] | None:
-        """The datagrams since the last call; None when some were lost."""
+        """The datagrams since the last call, to the last one sent; None when some were lost.
+
+        Where they come faster than they are read, some count as lost.
+        """
+        left = LIMIT_PENDING_DATAGRAMS
+        while left and self._receive():
+            left -= 1
+        self._overflowed |= not left
         pending, self._pending = self._pending, []
         overflowed, self._overflowed = self._overflowed, False
         return None if overflowed else pending
 
     def _collect(self, on_readable: Callable[[], None]) -> None:
+        if self._receive():
+            on_readable()
+
+    def _receive(self) -> bool:
+        """Keep one datagram; False when there is none."""
         try:
             datagram = self._socket.recv(_DATAGRAM_BYTES)
         except BlockingIOError:
-            return
-        except OSError:  # ENOBUFS: the kernel dropped events; the socket goes on
-            self._overflowed = True
+            return False
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
+            self._overflowed = True  # the kernel dropped events; the socket goes on
+            return True
+        if len(self._pending) < LIMIT_PENDING_DATAGRAMS:
+            self._pending.append(datagram)
         else:
-            if len(self._pending) < LIMIT_PENDING_DATAGRAMS:
-                self._pending.append(datagram)
-            else:
-                self._overflowed = True
-        on_readable()
+            self._overflowed = True
+        return True
 
 
 def _raise_refusal(operation: str, message: Message) -> None:

@@ -57,6 +57,23 @@ class ProbeHindrances:
                     return leg.source
         return next((one for one in read_addresses() if _can_probe(one, vips)), None)
 
+    def addresses(self) -> frozenset[IPAddress]:
+        """Every address of this node."""
+        return frozenset(read_addresses())
+
+    def source_towards(self, endpoint: IPAddress) -> IPAddress | None:
+        """The address that this node's own packets to an endpoint come from.
+
+        None: it has no route there, or the address means nothing beyond one link.
+        """
+        query = encode_route_query(endpoint, None, matched_entry=False)
+        with suppress(KernelError):
+            answer = self._socket.ask("ask for a route", rtnl.RTM_GETROUTE, query)
+            source = None if answer is None else decode_route(answer.body).source
+            if source is not None and source.version == endpoint.version and _is_routed(source):
+                return source
+        return None
+
     def is_local(self, vip: IPAddress) -> bool:
         """Whether the VIP is an address of this node, which then answers its probes itself."""
         query = encode_route_query(vip, None, matched_entry=False)
@@ -87,10 +104,13 @@ class ProbeHindrances:
 def _can_probe(address: IPAddress, vips: Collection[IPAddress]) -> bool:
     """Whether probes of some VIPs can come from an address."""
     return (
-        address.version == next(iter(vips)).version
-        and address not in vips
-        and not (address.is_link_local or address.is_loopback)
+        address.version == next(iter(vips)).version and address not in vips and _is_routed(address)
     )
+
+
+def _is_routed(address: IPAddress) -> bool:
+    """Whether an address means something beyond one link."""
+    return not (address.is_link_local or address.is_loopback)
 
 
 def _devices(route: Route | NoRoute) -> set[str]:

@@ -32,7 +32,8 @@ _RTA_DST, _RTA_OIF, _RTA_PREFSRC = 1, 4, 7
 _RTAX_MTU = 2
 _ENCAP_BPF = 6
 _LWT_BPF_XMIT, _LWT_BPF_PROG_FD, _LWT_BPF_PROG_NAME = 3, 1, 2
-_PROGRAM_NAME = b"headrace_probe\0"
+_PROGRAM_NAME = "headrace_probe "
+"""How the program of a route is called, before whose it is: the one text that a route can hold."""
 
 _HEADER = Struct("=IHHII")  # length, type, flags, sequence, port
 _RTMSG = Struct("=BBBBBBBBI")  # family, dst len, src len, tos, table, proto, scope, type, flags
@@ -51,8 +52,16 @@ class ProbeRoute:
     program_fd: int
 
 
-def encode_route(route: ProbeRoute) -> bytes:
-    """The body that adds or replaces a route.
+@dataclass(frozen=True, slots=True)
+class OwnedRoute:
+    """A route of probes that is there, and the instance whose it is."""
+
+    vip: IPAddress
+    owner: str
+
+
+def encode_route(route: ProbeRoute, owner: str) -> bytes:
+    """The body that adds or replaces a route of this instance.
 
     It leaves by lo, which no link's flapping takes away. IPv6 turns such a route into a refusal,
     unless it is of type local; what matters of either is only that the program is run.
@@ -64,7 +73,7 @@ def encode_route(route: ProbeRoute) -> bytes:
     body += _attribute(_RTA_PREFSRC, route.source.packed)
     body += _attribute(_RTA_METRICS, _attribute(_RTAX_MTU, _U32.pack(route.mtu_bytes)))
     program = _attribute(_LWT_BPF_PROG_FD, _U32.pack(route.program_fd))
-    program += _attribute(_LWT_BPF_PROG_NAME, _PROGRAM_NAME)
+    program += _attribute(_LWT_BPF_PROG_NAME, f"{_PROGRAM_NAME}{owner}\0".encode())
     body += _attribute(_RTA_ENCAP_TYPE, _U16.pack(_ENCAP_BPF))
     return body + _attribute(_RTA_ENCAP, _attribute(_LWT_BPF_XMIT, program))
 
@@ -80,13 +89,17 @@ def encode_table_dump(version: int) -> bytes:
     return _RTMSG.pack(_FAMILIES[version], 0, 0, 0, TABLE, 0, 0, 0, 0)
 
 
-def decode_own_route(body: bytes) -> IPAddress | None:
-    """The VIP of a route that is ours; None for others'."""
+def decode_owned_route(body: bytes) -> OwnedRoute | None:
+    """A route of some instance's probes; None for others."""
     message = rtmsg(_HEADER.pack(_HEADER.size + len(body), rtnl.RTM_NEWROUTE, 0, 0, 0) + body)
     message.decode()
     destination = message.get_attr("RTA_DST")
-    ours = message["table"] == TABLE and message["proto"] == OWNER
-    return ip_address(destination) if ours and destination is not None else None
+    if message["table"] != TABLE or message["proto"] != OWNER or destination is None:
+        return None
+    encapsulation = message.get_attr("RTA_ENCAP")
+    program = encapsulation and encapsulation.get_attr("LWT_BPF_XMIT")
+    name = str((program and program.get_attr("LWT_BPF_PROG_NAME")) or "")
+    return OwnedRoute(ip_address(destination), name.removeprefix(_PROGRAM_NAME))
 
 
 def encode_rule(version: int) -> bytes:

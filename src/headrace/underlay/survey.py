@@ -34,6 +34,7 @@ class Knowledge:
     wanted: tuple[NeighbourKey, ...] = ()  # kept resolved for the answers given
     macs: Mapping[NeighbourKey, KnownMac] = field(default_factory=dict)
     interest: Interest = field(default_factory=Interest)
+    memory: "Memory | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,28 @@ class Plan:
     outers: Mapping[Target, Outer | Unresolved]
     wanted: tuple[NeighbourKey, ...]
     destinations: Destinations
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The last answers, while nothing that they were made from has changed."""
+
+    question: Question
+    plan: Plan
+    answers: Mapping[Target, Path | Unresolved]
+    taken_s: float
+
+    def is_of(self, question: Question) -> bool:
+        """Whether these are the answers to this question."""
+        same = question.targets == self.question.targets
+        same = same or set(question.targets) == self.answers.keys()
+        return same and bool(self.outers(question))
+
+    def outers(self, question: Question) -> Mapping[Target, Outer | Unresolved]:
+        """The headers that hold for another question, too."""
+        before = self.question
+        same = (before.tunnels, before.sources) == (question.tunnels, question.sources)
+        return self.plan.outers if same else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +83,30 @@ def take_survey(kernel: Kernel, question: Question, before: Knowledge, now: floa
     """Answer a question; neighbours that it needs are kept resolved, others released."""
     links = kernel.links()
     routes = kernel.routes()
-    headers = {
-        target: outer_header(
-            target, question.tunnels.get(target.endpoint), question.sources, links, routes
-        )
-        for target in question.targets
-    }
+    memory = before.memory
+    if memory is not None and memory.plan.links != links:
+        memory = None  # headers name links; the watch has yet to hear of what befell these
+    known = {} if memory is None else memory.outers(question)
+    headers: dict[Target, Outer | Unresolved] = {}
+    for target in question.targets:
+        header = known.get(target)
+        if not isinstance(header, Outer):
+            tunnel = question.tunnels.get(target.endpoint)
+            header = outer_header(target, tunnel, question.sources, links, routes)
+        headers[target] = header
+    asked = routes.destinations
+    if known and memory is not None:
+        asked |= memory.plan.destinations.addresses
     outers, wanted = limit_neighbours(headers, links)
     for key in set(before.wanted) - set(wanted):
         kernel.release(key)
-    return look_for_neighbours(
-        kernel, Plan(links, outers, wanted, Destinations(routes.destinations)), before, now
-    )
+    plan = Plan(links, outers, wanted, Destinations(asked))
+    return look_for_neighbours(kernel, question, plan, before, now)
 
 
-def look_for_neighbours(kernel: Kernel, plan: Plan, before: Knowledge, now: float) -> Survey:
+def look_for_neighbours(
+    kernel: Kernel, question: Question, plan: Plan, before: Knowledge, now: float
+) -> Survey:
     """Answer by the neighbours as they are now; those missing are asked for."""
     neighbours = kernel.neighbours()
     asked = keep_neighbours(kernel, plan.wanted, neighbours)
@@ -85,13 +117,37 @@ def look_for_neighbours(kernel: Kernel, plan: Plan, before: Knowledge, now: floa
         target: outer if isinstance(outer, Unresolved) else find_path(outer, snapshot, macs)
         for target, outer in plan.outers.items()
     }
+    if before.memory is not None:
+        answers = _as_before(answers, before.memory.answers)
     interest = Interest(
         links=plan.links,
         neighbours={key: _usable_mac(neighbours.get(key)) for key in plan.wanted},
         fdb={key: snapshot.fdb.get(key) for key in fdb_keys},
         destinations=plan.destinations,
     )
-    return Survey(answers, asked, plan, Knowledge(plan.wanted, macs, interest))
+    memory = Memory(question, plan, answers, now)
+    return Survey(answers, asked, plan, Knowledge(plan.wanted, macs, interest, memory))
+
+
+def look_again(
+    kernel: Kernel, question: Question, plan: Plan, before: Knowledge, now: float
+) -> Survey:
+    """Answer once neighbours that this plan asked for have had their time.
+
+    A whole survey where the plan is not to be relied on any more: what it was made from has changed
+    meanwhile, or another question was asked.
+    """
+    if before.memory is None or before.memory.plan is not plan:
+        return take_survey(kernel, question, before, now)
+    return look_for_neighbours(kernel, question, plan, before, now)
+
+
+def _as_before(
+    answers: dict[Target, Path | Unresolved], before: Mapping[Target, Path | Unresolved]
+) -> dict[Target, Path | Unresolved]:
+    """The same answers; those that are equal to earlier ones are the same objects."""
+    pairs = ((target, answer, before.get(target)) for target, answer in answers.items())
+    return {target: old if answer == old else answer for target, answer, old in pairs}
 
 
 def keep_neighbours(

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from socket import AF_BRIDGE, AF_INET, AF_INET6
 from struct import Struct
 from typing import Any, Protocol, cast
@@ -19,7 +19,7 @@ from pyroute2.netlink import NLM_F_REQUEST, rtnl
 from pyroute2.netlink.rtnl import ndmsg
 from pyroute2.netlink.rtnl.ifinfmsg import IFF_LOOPBACK, IFF_LOWER_UP, IFF_UP, ifinfmsg
 
-from headrace.model import IPAddress
+from headrace.model import IPAddress, IPNetwork
 from headrace.underlay.changes import (
     Event,
     FdbEvent,
@@ -90,6 +90,8 @@ class _Rta(IntEnum):
 
 
 _RTAX_MTU = 2
+_RT_TABLE_MAIN = 254
+_RTM_F_CLONED = 0x200  # a cached answer, not an entry
 
 
 class _Nda(IntEnum):
@@ -182,6 +184,24 @@ def decode_route(body: bytes) -> RouteAnswer:
     else:
         legs = ()
     return RouteAnswer(route_type, source, legs)
+
+
+def encode_route_dump() -> bytes:
+    """The body that asks for the routes of all tables and both families."""
+    return _RTMSG.pack(0, 0, 0, 0, 0, 0, 0, 0, 0)
+
+
+def decode_table_entry(body: bytes) -> tuple[IPNetwork, tuple[IPAddress, ...], int] | None:
+    """Destination, gateways and protocol of the main table's entry; None for all others."""
+    family, length, _, _, table, protocol, _, kind, flags = _RTMSG.unpack_from(body)
+    is_ours = table == _RT_TABLE_MAIN and kind == RouteType.UNICAST and not flags & _RTM_F_CLONED
+    if not is_ours or family not in {AF_INET, AF_INET6}:
+        return None
+    fields = _attributes(body, _RTMSG.size)
+    packed = fields.get(_Rta.DST, bytes(4 if family == AF_INET else 16))
+    legs = decode_route(body).legs
+    gateways = tuple(leg.gateway for leg in legs if leg.gateway is not None)
+    return ip_network((packed, length)), gateways, protocol
 
 
 def encode_neighbour_dump(family: int) -> bytes:
