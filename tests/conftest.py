@@ -7,6 +7,7 @@ import sys
 from collections.abc import Generator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,7 +20,11 @@ summary lists each as RERUN, and one that comes back is a test to mend."""
 
 
 def pytest_configure() -> None:
-    """Let the tests find BIRD where set-up unpacked it."""
+    """Let the tests find BIRD where set-up unpacked it, and hypothesis look at no clock."""
+    hypothesis.settings.register_profile(
+        "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.load_profile("busy")
     os.environ["PATH"] = f"{ROOT / '.tools/root/usr/sbin'}{os.pathsep}{os.environ['PATH']}"
 
 

@@ -23,6 +23,11 @@ def api(tmp_path: Path, operator: FakeOperator) -> Iterator[Api]:
 
 @pytest.fixture
 def free_port() -> int:
+    return find_free_port()
+
+
+def find_free_port() -> int:
+    """A TCP port of loopback that nobody has."""
     with closing(socket.socket()) as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]

@@ -7,16 +7,19 @@ import os
 import pwd
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from ipaddress import IPv4Address
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
 from headrace.api import NOWHERE, Listening, build_app, listening, serve
+from headrace.api.host import Device, Filesystem, HostProcess, HostRoute, Interface
 from headrace.control.history import read_revision, view_history
+from headrace.control.journal import DocumentChanged, Journal
+from headrace.control.log_level import LogLevel
 from headrace.control.views import (
     EndpointView,
     PeerView,
@@ -25,8 +28,10 @@ from headrace.control.views import (
     RevisionView,
     ServiceView,
     Status,
+    pools_of,
 )
 from headrace.model import (
+    BfdState,
     Count,
     Document,
     Explanation,
@@ -34,6 +39,7 @@ from headrace.model import (
     Health,
     NextHop,
     NotFoundError,
+    RememberedFlow,
     Service,
     ServiceKey,
     SessionState,
@@ -62,6 +68,10 @@ class FakeOperator:
     failure: Exception | None = None
     unreachable: set[str] = field(default_factory=set)
     health: dict[str, Health] = field(default_factory=dict)
+    flows: list[RememberedFlow] = field(default_factory=list)
+    journal: Journal = field(default_factory=Journal)
+    log_level: LogLevel = field(default_factory=LogLevel)
+    bfd: BfdState = BfdState.UP
 
     async def edit(self, change: Callable[[Document], Document], *, author: str) -> int:
         """Change the document as one revision."""
@@ -75,6 +85,7 @@ class FakeOperator:
             self.revision += 1
             self.authors.append(author)
             self.documents.append(document)
+            self.journal.note(DocumentChanged(self.revision, author))
         return self.revision
 
     async def history(self, limit: int) -> tuple[RevisionView, ...]:
@@ -108,7 +119,9 @@ class FakeOperator:
         prefixes = tuple(
             sorted({s.prefix for s in self.document.services if s.announce}, key=prefix_rank)
         )
-        peer = PeerView(IPv4Address("11.11.11.254"), 65001, SessionState.UP, 93784.5, prefixes)
+        peer = PeerView(
+            IPv4Address("11.11.11.254"), 65001, SessionState.UP, 93784.5, self.bfd, prefixes
+        )
         return Status(
             node="llb1",
             version="0.0",
@@ -117,6 +130,7 @@ class FakeOperator:
             ports=(PortView("eth0", "native"),),
             peers=(peer,),
             services=services,
+            pools=pools_of(services),
             verdicts=(
                 VerdictCount("SENT", "send", "encapsulated and sent", Count(7, 700)),
                 VerdictCount("DROP_SHORT", "drop", "too short", Count(0, 0)),
@@ -129,6 +143,10 @@ class FakeOperator:
     def explain(self, flows: Iterable[Flow]) -> list[Explanation]:
         """A choice that depends on nothing but the flow and the document."""
         return [self._explain(flow) for flow in flows]
+
+    def remembered_flows(self, limit: int) -> list[RememberedFlow]:
+        """Those that a test has put here."""
+        return self.flows[:limit]
 
     @property
     def _drain(self) -> str:
@@ -151,6 +169,7 @@ class FakeOperator:
                 reachable=str(each.address) not in self.unreachable,
                 sent=Count(3, 300),
                 packets_per_s=2.5 if each.drained else None,
+                flows_seen=7 if each.drained else None,
                 drain_left_s=each.drain_timeout_s,
             )
             for each in pool.endpoints
@@ -162,6 +181,7 @@ class FakeOperator:
             affinity=service.affinity,
             flow_table=service.flow_table,
             sources=service.sources,
+            denied_sources=service.denied_sources,
             quic=service.quic,
             unserved=service.unserved,
             forwarding=True,
@@ -184,6 +204,50 @@ class FakeOperator:
                 steps = ("the service takes it", f"slot {slot}")
                 return Explanation(flow, "SENT", key, slot, slot, chosen, path, steps)
         return Explanation(flow, "PASS_NO_SERVICE", steps=("no service listens there",))
+
+
+class FakeHost:
+    """A host of one interface."""
+
+    async def interfaces(self, names: Collection[str]) -> list[Interface]:
+        """Its interface, if it is asked for."""
+        addresses = ("10.0.0.1/24", "2001:db8::1/64")
+        mac = bytes.fromhex("020000000001")
+        found = Interface(
+            name="eth0",
+            index=2,
+            mac=mac,
+            mtu_bytes=1500,
+            up=True,
+            is_bond=False,
+            addresses=addresses,
+            received=(100, 2, 0),
+            sent=(50, 1, 0),
+        )
+        return [found] if "eth0" in names else []
+
+    async def routes(self, limit: int) -> list[HostRoute]:
+        """One by a gateway, one without, one of several."""
+        gateways = IPv4Address("10.0.0.254"), IPv4Address("10.0.0.253")
+        found = [
+            HostRoute(IPv4Network("0.0.0.0/0"), gateways[:1], 4),
+            HostRoute(IPv4Network("10.0.0.0/24"), (), 2),
+            HostRoute(IPv4Network("56.56.56.1/32"), gateways, 186),
+        ]
+        return found[:limit]
+
+    async def processes(self) -> list[HostProcess]:
+        """One that has run for 61.5 s."""
+        time = timedelta(seconds=61.5)
+        return [HostProcess(7, "root", 0, 2048, 1024, 512, "sleeping", 1.25, 0.5, time, "headrace")]
+
+    async def device(self) -> Device:
+        """A machine up for a day."""
+        return Device("llb1", "m", "b", "Linux", "6.18", "x86_64", timedelta(days=1))
+
+    async def filesystems(self) -> list[Filesystem]:
+        """A root that is half full."""
+        return [Filesystem("/dev/vda", "ext4", "/", 10240, 4096, 4096)]
 
 
 @dataclass(frozen=True)
@@ -265,7 +329,7 @@ def running_api(
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         stop.append(lambda: loop.call_soon_threadsafe(stopping.set))
-        async with serving_at(build_app(operator), wanted):
+        async with serving_at(build_app(operator, FakeHost()), wanted):
             started.set()
             await stopping.wait()
 

@@ -25,7 +25,7 @@ from headrace.api.access import (
 )
 from headrace.api.callers import Caller, LocalPeer, TlsPeer, UnixPeer
 from headrace.model import ConfigError
-from tests.api.fakes import OWN_USER, Api, FakeOperator, running_api, serving
+from tests.api.fakes import OWN_USER, Api, FakeHost, FakeOperator, running_api, serving
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 DAEMON_UID, READERS_GID, STRANGER_UID = 900, 901, 1000
@@ -293,7 +293,9 @@ async def first_line(port: int, *headers: str, method: str = "GET") -> str:
 async def test_no_web_page_asks_a_loopback_address(
     tmp_path: Path, free_port: int, headers: list[str], status: int
 ) -> None:
-    async with serving(build_app(FakeOperator()), tmp_path / "s", f"127.0.0.1:{free_port}"):
+    async with serving(
+        build_app(FakeOperator(), FakeHost()), tmp_path / "s", f"127.0.0.1:{free_port}"
+    ):
         line = await first_line(free_port, *headers)
 
     assert line.split()[1] == str(status)
@@ -351,7 +353,7 @@ async def test_who_says_nothing_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(serving_module, "LIMIT_REQUEST_S", 0.05)
-    async with serving(build_app(FakeOperator()), tmp_path / "s"):
+    async with serving(build_app(FakeOperator(), FakeHost()), tmp_path / "s"):
         reader, writer = await asyncio.open_unix_connection(tmp_path / "s")
         writer.write(b"GET /v1/status HTTP/1.1\r\nHost: lo")
         rest = await reader.read()

@@ -15,7 +15,7 @@ from headrace.api import Listening, Role, TokenFile, build_app, listening
 from headrace.api import serving as serving_module
 from headrace.model import ConfigError, UnavailableError
 from tests.api.authority import Authority, Pair
-from tests.api.fakes import FakeOperator, serving_at
+from tests.api.fakes import FakeHost, FakeOperator, serving_at
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 ANYWHERE = "0.0.0.0"
@@ -47,7 +47,7 @@ def wanted(tmp_path: Path, free_port: int, server: Pair) -> Listening:
 async def answering(wanted: Listening) -> AsyncIterator[FakeOperator]:
     """An operator whose API answers there while the block runs."""
     operator = FakeOperator()
-    async with serving_at(build_app(operator), wanted):
+    async with serving_at(build_app(operator, FakeHost()), wanted):
         yield operator
 
 

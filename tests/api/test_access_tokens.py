@@ -25,11 +25,11 @@ def test_a_token_is_found_by_itself_alone(folder: Path) -> None:
         name: tokens.create(name, role, NOW) for name, role in (("a", Role.READ), ("b", Role.WRITE))
     }
 
-    found = tokens.find(secrets["b"])
+    found = tokens.find(secrets["b"], NOW)
 
     assert found is not None
     assert (found.name, found.role, found.created) == ("b", Role.WRITE, NOW)
-    assert [tokens.find(text) for text in ("", "b", secrets["a"] + "x")] == [None] * 3
+    assert [tokens.find(text, NOW) for text in ("", "b", secrets["a"] + "x")] == [None] * 3
 
 
 def test_the_file_has_no_token_and_one_reader(folder: Path) -> None:
@@ -51,12 +51,12 @@ def test_another_process_makes_and_revokes(folder: Path) -> None:
     daemon, command = TokenFile(folder), TokenFile(folder)
     before = daemon.tokens()
     secret = command.create("ci", Role.READ, NOW)
-    during = daemon.find(secret)
+    during = daemon.find(secret, NOW)
     command.revoke("ci")
 
     assert before == []
     assert during is not None
-    assert daemon.find(secret) is None
+    assert daemon.find(secret, NOW) is None
 
 
 def test_two_at_once_lose_nothing(folder: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_name_is_taken_once(folder: Path) -> None:
     with pytest.raises(ConflictError, match="there is a token ci; revoke it"):
         tokens.create("ci", Role.WRITE, NOW)
 
-    assert tokens.find(secret) is not None
+    assert tokens.find(secret, NOW) is not None
 
 
 def test_tokens_end_at_their_limit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

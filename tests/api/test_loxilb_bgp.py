@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from headrace.model import Bfd, Role
+from headrace.model import Bfd, BfdState, Role
 from tests.api.fakes import Api, FakeOperator
 from tests.api.loxilb_clients import KUBE, RULE, assert_success, changed
 
@@ -91,17 +91,17 @@ def test_a_peer_is_deleted_the_last_one_too(api: Api, operator: FakeOperator) ->
 
 
 @pytest.mark.parametrize(
-    ("state", "role", "listed"),
+    ("state", "role"),
     [
-        ("MASTER", Role.ACTIVE, "MASTER"),
-        ("NOT_DEFINED", Role.ACTIVE, "MASTER"),
-        ("BACKUP", Role.STANDBY, "BACKUP"),
-        ("FAULT", Role.STANDBY, "BACKUP"),
-        ("STOP", Role.STANDBY, "BACKUP"),
+        ("MASTER", Role.ACTIVE),
+        ("NOT_DEFINED", Role.ACTIVE),
+        ("BACKUP", Role.STANDBY),
+        ("FAULT", Role.STANDBY),
+        ("STOP", Role.STANDBY),
     ],
 )
-def test_a_state_is_a_role(
-    api: Api, operator: FakeOperator, state: str, role: Role, listed: str
+def test_a_state_is_a_role_and_reads_back_as_it_was_sent(
+    api: Api, operator: FakeOperator, state: str, role: Role
 ) -> None:
     post(api, "bgp/global", GLOBAL)
 
@@ -109,6 +109,17 @@ def test_a_state_is_a_role(
 
     assert operator.document.bgp is not None
     assert operator.document.bgp.role is role
+    assert api.ask("GET", f"{CONFIG}/cistate/all").json["Attr"][0]["state"] == state
+
+
+@pytest.mark.parametrize(("role", "listed"), [("active", "MASTER"), ("standby", "BACKUP")])
+def test_a_role_that_the_document_was_given_since_is_listed_by_its_usual_name(
+    api: Api, role: str, listed: str
+) -> None:
+    post(api, "cistate", BACKUP | {"state": "FAULT" if role == "active" else "NOT_DEFINED"})
+
+    api.ask("PUT", "/v1/document", {"bgp": {"as": 64512, "router_id": "10.0.0.1", "role": role}})
+
     assert api.ask("GET", f"{CONFIG}/cistate/all").json["Attr"][0]["state"] == listed
 
 
@@ -141,18 +152,70 @@ def test_bfd_watches_the_peer_and_no_other(api: Api, operator: FakeOperator) -> 
     ]
 
 
-def test_bfd_over_several_hops_goes_from_the_address_given(
+@pytest.mark.parametrize(
+    ("state", "listed"),
+    [
+        (BfdState.ADMIN_DOWN, "BFDAdminDown"),
+        (BfdState.DOWN, "BFDDown"),
+        (BfdState.INIT, "BFDInit"),
+        (BfdState.UP, "BFDUp"),
+    ],
+)
+def test_the_state_of_bfd_is_not_that_of_its_bgp_session(
+    api: Api, operator: FakeOperator, state: BfdState, listed: str
+) -> None:
+    post(api, "bgp/global", GLOBAL)
+    post(api, "bgp/neigh", NEIGHBOUR)
+    post(api, "bfd", BFD)
+
+    operator.bfd = state
+
+    assert [each["state"] for each in api.ask("GET", f"{CONFIG}/bfd/all").json["Attr"]] == [listed]
+    assert api.ask("GET", "/v1/status").json["peers"][0]["bfd"] == state
+    assert api.ask("GET", "/v1/status").json["peers"][0]["state"] == "up"
+
+
+def test_bfd_may_miss_its_peer_at_the_first_packet_that_is_lost(
     api: Api, operator: FakeOperator
 ) -> None:
     post(api, "bgp/global", GLOBAL)
-    post(api, "bgp/neigh", OTHER)
+    post(api, "bgp/neigh", NEIGHBOUR)
 
-    without = api.ask("POST", f"{CONFIG}/bfd", BFD | {"remoteIp": "11.11.11.253"})
-    post(api, "bfd", BFD | {"remoteIp": "11.11.11.253", "sourceIp": "10.0.0.1"})
+    post(api, "bfd", BFD | {"retryCount": 1})
+
+    assert operator.document.bgp is not None
+    assert operator.document.bgp.bfd == Bfd(interval_ms=200, multiplier=1)
+
+
+@pytest.mark.parametrize("source", ["", "0.0.0.0"])
+def test_bfd_over_several_hops_goes_from_the_address_given(
+    api: Api, operator: FakeOperator, source: str
+) -> None:
+    post(api, "bgp/global", GLOBAL)
+    post(api, "bgp/neigh", OTHER)
+    body = BFD | {"remoteIp": "11.11.11.253"}
+
+    without = api.ask("POST", f"{CONFIG}/bfd", body | {"sourceIp": source})
+    post(api, "bfd", body | {"sourceIp": "10.0.0.1"})
 
     assert without.status == 400
     assert operator.document.bgp is not None
     assert operator.document.bgp.peers[0].local_address == ip_address("10.0.0.1")
+
+
+@pytest.mark.parametrize("source", ["", "0.0.0.0"])
+def test_the_address_that_bfd_goes_from_is_that_of_its_bgp_session(
+    api: Api, operator: FakeOperator, source: str
+) -> None:
+    post(api, "bgp/global", GLOBAL)
+    post(api, "bgp/neigh", NEIGHBOUR)
+
+    post(api, "bfd", BFD | {"sourceIp": "11.11.11.1"})
+    post(api, "bfd", BFD | {"sourceIp": source})
+
+    assert operator.document.bgp is not None
+    assert operator.document.bgp.peers[0].local_address == ip_address("11.11.11.1")
+    assert api.ask("GET", f"{CONFIG}/bfd/all").json["Attr"][0]["sourceIP"] == "11.11.11.1"
 
 
 def test_bfd_ends_with_its_last_session(api: Api, operator: FakeOperator) -> None:
@@ -173,7 +236,7 @@ def test_bfd_ends_with_its_last_session(api: Api, operator: FakeOperator) -> Non
     [
         ("bgp/neigh", NEIGHBOUR | {"ipAddress": "x"}, 400, "'x' is not an IP address"),
         ("bgp/neigh", NEIGHBOUR | {"remoteAs": 0}, 400, "peers[0].as: 0 is not a whole number"),
-        ("bgp/neigh", {"remoteAs": 1}, 422, "ipaddress in body is required"),
+        ("bgp/neigh", {"remoteAs": 1}, 422, "ipAddress in body is required"),
         ("bgp/global", GLOBAL | {"routerId": "::1"}, 400, "router_id: ::1 is not an IPv4"),
         ("bfd", BFD | {"remoteIp": "1.1.1.1"}, 404, "1.1.1.1 is no such BGP peer"),
     ],

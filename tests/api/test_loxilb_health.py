@@ -43,6 +43,12 @@ def health(operator: FakeOperator) -> object:
     return operator.document.services[0].health
 
 
+def host_health(operator: FakeOperator) -> dict[str, object]:
+    """What each endpoint of the rule has for a check of its own."""
+    endpoints = operator.document.services[0].endpoints or ()
+    return {str(each.address): each.health for each in endpoints}
+
+
 def test_a_monitored_rule_is_checked_through_the_tunnel(api: Api, operator: FakeOperator) -> None:
     assert_success(api.ask("POST", RULE, changed(LOXICMD, Monitor=True)))
 
@@ -118,7 +124,7 @@ def test_a_hosts_check_is_used_by_a_rule_that_lists_it(api: Api, operator: FakeO
 
     assert_success(api.ask("POST", f"{CONFIG}/endpoint", HOST))
 
-    assert health(operator) == KEY
+    assert host_health(operator) == {"56.56.56.1": KEY}
     assert operator.document.health[KEY] == HealthCheck(
         path=ProbePath.DIRECT, port=8080, interval_s=60.0, rise=1, fall=2
     )
@@ -132,9 +138,53 @@ def test_a_hosts_check_is_used_by_a_rule_that_lists_it(api: Api, operator: FakeO
 def test_a_hosts_check_waits_for_a_rule_to_be_monitored(api: Api, operator: FakeOperator) -> None:
     api.ask("POST", f"{CONFIG}/endpoint", HOST)
 
-    api.ask("POST", RULE, changed(KUBE, Monitor=True))
+    api.ask("POST", RULE, changed(LOXICMD, Monitor=True))
 
-    assert health(operator) == KEY
+    assert host_health(operator) == {"58.58.58.1": None, "56.56.56.1": KEY, "57.57.57.1": None}
+    assert health(operator) == HealthCheck()
+
+
+def test_each_host_of_a_rule_has_the_check_that_was_given_to_it(
+    api: Api, operator: FakeOperator
+) -> None:
+    api.ask("POST", RULE, LOXICMD)
+    second = HOST | {"hostName": "57.57.57.1", "probeType": "ping", "probePort": 0}
+
+    for host in (HOST, second):
+        assert_success(api.ask("POST", f"{CONFIG}/endpoint", host))
+
+    document = operator.document
+    assert host_health(operator) == {
+        "58.58.58.1": None,
+        "56.56.56.1": KEY,
+        "57.57.57.1": "57.57.57.1/ping_0",
+    }
+    pool = document.pool_of(document.services[0])
+    checks = {str(e.address): document.check_of(pool, e) for e in pool.endpoints}
+    assert {host: check and check.kind for host, check in checks.items()} == {
+        "58.58.58.1": None,
+        "56.56.56.1": ProbeKind.TCP,
+        "57.57.57.1": ProbeKind.PING,
+    }
+    assert {h["hostName"]: h["probeType"] for h in hosts(api)} == {
+        "56.56.56.1": "tcp",
+        "57.57.57.1": "ping",
+    }
+
+
+def test_a_rule_that_says_how_it_is_checked_takes_the_place_of_its_hosts_checks(
+    api: Api, operator: FakeOperator
+) -> None:
+    api.ask("POST", RULE, KUBE)
+    api.ask("POST", f"{CONFIG}/endpoint", HOST)
+    api.ask("POST", RULE, changed(KUBE, name="other"))
+    kept = host_health(operator)
+
+    assert_success(api.ask("POST", RULE, changed(KUBE, name="other", probetype="ping")))
+
+    assert kept == {"56.56.56.1": KEY}
+    assert host_health(operator) == {"56.56.56.1": None}
+    assert health(operator) == HealthCheck(kind=ProbeKind.PING)
 
 
 def test_a_hosts_check_is_replaced_by_its_name_and_goes_when_no_rule_needs_it(
@@ -170,7 +220,7 @@ def test_a_check_that_is_not_there_or_needed_is_not_deleted(
 @pytest.mark.parametrize(
     ("body", "status", "said"),
     [
-        ({"probeType": "tcp"}, 422, "hostname in body is required"),
+        ({"probeType": "tcp"}, 422, "hostName in body is required"),
         (HOST | {"hostName": "x"}, 400, "'x' is not an IP address"),
         (HOST | {"probeType": "x"}, 400, "kind: 'x' is not served"),
         (HOST | {"inactiveReTries": 101}, 400, "retries are not in 0..100"),

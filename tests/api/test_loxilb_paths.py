@@ -88,10 +88,9 @@ def test_the_version_is_told(api: Api) -> None:
 @pytest.mark.parametrize(
     ("path", "name"),
     [
-        ("conntrack/all", "ctAttr"),
         ("endpoint/all", "Attr"),
         ("bfd/all", "Attr"),
-        ("route/all", "routeAttr"),
+        ("conntrack/all", "ctAttr"),
         ("firewall/all", "fwAttr"),
         ("bgp/policy/definitions/all", "bgpPolicyAttr"),
         ("bgp/policy/definedsets/prefix/all", "definedsetsAttr"),
@@ -123,8 +122,14 @@ def test_the_bgp_peers_are_listed(api: Api) -> None:
     ("method", "path", "status"),
     [
         ("POST", "/netlox/v1/config/bgp/policy/apply", 501),
-        ("DELETE", "/netlox/v1/config/firewall", 501),
-        ("GET", "/netlox/v1/metrics", 501),
+        ("GET", "/netlox/v1/logs", 501),
+        ("POST", "/netlox/v1/auth/login", 501),
+        ("POST", "/netlox/v1/config/k8smeta", 501),
+        ("GET", "/netlox/v1/nodegraph/all", 501),
+        ("POST", "/netlox/v1/sni/certificates", 501),
+        ("POST", "/netlox/v1/config/cors", 501),
+        ("GET", "/netlox/v1/metrics/requestcount", 501),
+        ("POST", "/netlox/v1/config/route", 501),
         ("GET", "/netlox/v1/nowhere", 404),
         ("PATCH", RULE, 405),
     ],

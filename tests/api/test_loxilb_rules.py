@@ -301,10 +301,10 @@ def test_wrong_parts_of_a_rule_are_refused(api: Api, part: dict[str, Any], said:
     [
         ("{", 400, 400, "malformed body: neither YAML nor JSON"),
         ("[]", 400, 400, "malformed body"),
-        (changed(LOXICMD, port="8080"), 400, 400, "servicearguments.port: Input should be"),
-        (changed(LOXICMD, BGP=1), 400, 400, "servicearguments.bgp: Input should be"),
-        (changed(LOXICMD, externalIP=None), 422, 602, "externalip in body is required"),
-        ({}, 422, 602, "servicearguments in body is required"),
+        (changed(LOXICMD, port="8080"), 400, 400, "serviceArguments.port: Input should be"),
+        (changed(LOXICMD, BGP=1), 400, 400, "serviceArguments.BGP: Input should be"),
+        (changed(LOXICMD, externalIP=None), 422, 602, "externalIP in body is required"),
+        ({}, 422, 602, "serviceArguments in body is required"),
         ("{" + '"a":[' * 900 + "]" * 900 + "}", 422, 602, "is required"),
     ],
 )

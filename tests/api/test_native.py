@@ -245,7 +245,7 @@ def test_a_services_policy_is_shown(api: Api) -> None:
     shown = api.ask("GET", "/v1/services/web").json
 
     assert {key: shown[key] for key in policy} == policy
-    schemas.ServiceBody.model_validate(shown)
+    schemas.WholeServiceBody.model_validate(shown)
 
 
 def test_a_name_of_two_services_must_be_made_clear(api: Api) -> None:
@@ -268,7 +268,7 @@ def test_the_status_is_the_whole_node(api: Api, operator: FakeOperator) -> None:
 
     assert status["revision"] == 1
     assert status["services"][0]["received"] == {"packets": 9, "bytes": 900}
-    assert [each["reachable"] for each in status["services"][0]["endpoints"]] == [False, True]
+    assert [each["reachable"] for each in status["pools"][0]["endpoints"]] == [False, True]
     assert status["peers"][0]["announced"] == ["20.20.20.1/32"]
     assert status["verdicts"][0]["action"] == "send"
     assert status["problems"] == ["endpoint 56.56.56.1 cannot be reached"]
@@ -435,7 +435,8 @@ def test_the_description_is_openapi_and_complete(api: Api) -> None:
 PAIRS: list[tuple[type[BaseModel], type[Any]]] = [
     (schemas.CountBody, Count),
     (schemas.EndpointBody, views.EndpointView),
-    (schemas.ServiceBody, views.ServiceView),
+    (schemas.WholeServiceBody, views.ServiceView),
+    (schemas.PoolStateBody, views.PoolView),
     (schemas.PortBody, views.PortView),
     (schemas.PeerBody, views.PeerView),
     (schemas.VerdictBody, VerdictCount),

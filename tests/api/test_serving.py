@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from headrace.api import NOWHERE, Listening, build_app, listening
 from headrace.api import serving as serving_module
 from headrace.model import ConfigError, UnavailableError
-from tests.api.fakes import FakeOperator, serving
+from tests.api.fakes import FakeHost, FakeOperator, serving
 
 ROUNDS = 200
 REQUEST = b"GET /netlox/v1/config/loadbalancer/all HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -25,7 +25,7 @@ REQUEST = b"GET /netlox/v1/config/loadbalancer/all HTTP/1.1\r\nHost: localhost\r
 
 @pytest.fixture
 def app() -> FastAPI:
-    return build_app(FakeOperator())
+    return build_app(FakeOperator(), FakeHost())
 
 
 def open_and_close(path: Path, listen: str) -> None:

@@ -37,6 +37,10 @@ class Namespace:
     def ip(self, *arguments: str) -> str:
         return run("ip", "-n", self.name, *arguments)
 
+    def inside(self, *command: str) -> str:
+        """What a command prints that runs inside."""
+        return run("nsenter", f"--net=/run/netns/{self.name}", *command)
+
     @property
     def processes(self) -> list[int]:
         """The numbers of all inside."""

@@ -22,6 +22,8 @@ def announce_line(
         "type": "announce",
         "id": request_id,
         "keep_s": keep_s,
+        "drain_s": 0.0,
+        "leaving": [],
         "as": 64512,
         "end_of_rib": False,
         "peers": PEERS,

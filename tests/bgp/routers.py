@@ -1,5 +1,6 @@
 """Routers of the end-to-end tests: BIRD and FRR, each in a namespace of its own."""
 
+import itertools
 import os
 import socket
 import subprocess
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from headrace.lab.tools import find_tool, find_unpacked
 from tests.bgp.namespaces import Namespace, eventually, run
@@ -59,22 +61,33 @@ class Router(ABC):
         shown = self.namespace.ip("-o", family, "route", "show", prefix)
         return shown if "proto bird" in shown or "proto bgp" in shown else ""
 
-    def _poke(self, seen: list[str]) -> list[str]:
-        """Change a route that nobody asks for; what was seen so far."""
-        self.namespace.ip("route", "replace", "192.0.2.1/32", "dev", "lo")
-        return seen
+    def refused_keys(self) -> int:
+        """How many TCP segments its kernel has dropped for a wrong MD5 signature."""
+        counted = self.namespace.inside("nstat", "-asz", "TcpExtTCPMD5Failure")
+        return int(counted.split()[-2])
 
     @contextmanager
     def watched(self) -> Iterator[list[str]]:
-        """What happens to the kernel's routes during the block, a line each."""
+        """What happens to the kernel's routes, a line each; behind the block all of it is there."""
         lines: list[str] = []
+        sizes = itertools.count(1280)
         command = ["ip", "-o", "monitor", "route"]
-        with self.namespace.running(*command, stdout=subprocess.PIPE) as monitor:
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+
+        def sees(prefix: str) -> list[str]:
+            """Change a route that nobody asks for, and be told of it, or of an earlier change."""
+            assert monitor.poll() is None, (command, lines)
+            # Nobody is told of a route that is replaced by its equal.
+            self.namespace.ip("route", "replace", prefix, "dev", "lo", "mtu", str(next(sizes)))
+            return [line for line in list(lines) if f"{prefix} " in line]
+
+        with self.namespace.running(*command, **pipes) as monitor:
             reader = threading.Thread(target=lambda: lines.extend(monitor.stdout or ()))
             reader.start()
-            eventually(lambda: self._poke(lines))  # it watches: it has seen a change
+            eventually(lambda: sees("192.0.2.1"))
             lines.clear()
             yield lines
+            eventually(lambda: sees("192.0.2.2"))
         reader.join(timeout=10)
 
 

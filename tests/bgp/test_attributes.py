@@ -189,17 +189,25 @@ def test_a_session_is_authenticated(network: Network, kind: str, model: str) -> 
     eventually(lambda: router.has("20.20.20.1"))
 
 
-def test_a_wrong_password_gives_no_session_and_harms_no_other(network: Network, kind: str) -> None:
-    right, wrong = network.router(1, password=KEY), network.router(2, password=KEY)
+@pytest.mark.parametrize("model", ["bird", "frr"])
+def test_a_wrong_password_gives_no_session_and_harms_no_other(
+    network: Network, kind: str, model: str
+) -> None:
+    make = network.frr if model == "frr" else network.router
+    right, wrong = make(1, password=KEY), make(2, password=KEY)
     section = bgp_section(right, wrong, speaker=kind, password=KEY)
     section["peers"][1]["password"] = KEY[1:]
     host = network.host(section)
 
     host.announce(VIP4)
     eventually(lambda: right.has("20.20.20.1"))
+    eventually(lambda: wrong.refused_keys() > 2)  # both ends have tried
 
     assert not host.is_up(wrong.address)
     assert not wrong.has("20.20.20.1")
+    assert right.refused_keys() == 0
+    host.ask(do="configure", bgp=bgp_section(right, wrong, speaker=kind, password=KEY))
+    eventually(lambda: wrong.has("20.20.20.1"))
 
 
 @pytest.mark.parametrize("model", ["bird", "frr"])

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.bgp.relay.bird import DEAF_S, ECHO, POLL_S, BirdRelay
@@ -39,6 +39,8 @@ WATCHED = (
     b"0000 \n"
 )
 NOT_WATCHED = WATCHED.replace(b"Up  ", b"Down")
+INIT = WATCHED.replace(b"Up  ", b"Init")
+ADMIN_DOWN = WATCHED.replace(b"Up  ", b"AdminDown")
 NO_BFD = b"1020-bfd1:\n IP address                Interface  State\n0000 \n"
 
 
@@ -54,7 +56,7 @@ def ready_relay() -> BirdRelay:
     """A relay that BIRD and a daemon have greeted."""
     relay = BirdRelay(own_pid=42, wanted=Wanted())
     relay.receive(Side.SPEAKER, GREETING + b"0000 \n", 0.0)
-    relay.connect()
+    relay.connect(0.0)
     commands_of(relay)
     told_by(relay)
     relay.routes_file = None
@@ -88,7 +90,7 @@ def test_there_is_a_file_of_routes_before_bird_starts() -> None:
 
 def test_nothing_is_asked_before_bird_greets_and_then_one_thing_at_a_time() -> None:
     relay = BirdRelay(own_pid=42, wanted=Wanted())
-    relay.connect()
+    relay.connect(0.0)
     relay.receive(Side.DAEMON, announce_line(1, VIP), 0.0)
     before = commands_of(relay)
 
@@ -149,6 +151,23 @@ def test_announcements_outlive_the_daemon_for_a_while() -> None:
     assert relay.routes_file == render_routes({}, 64512)
 
 
+def test_what_outlived_the_daemon_may_leave_before_it_is_withdrawn() -> None:
+    relay = announcing(VIP)
+    left = whole({"prefix": VIP, "communities": ["65535:0"]})
+    relay.receive(Side.DAEMON, announce_line(2, VIP, drain_s=30.0, leaving=[left]), 0.0)
+    relay.disconnect(100.0)
+
+    relay.tick(160.0)
+    drained, relay.routes_file = relay.routes_file, None
+    relay.tick(189.9)
+    kept = relay.routes_file
+    relay.tick(190.0)
+
+    assert drained == render_routes({VIP: Route(communities=("65535:0",))}, 64512)
+    assert kept is None
+    assert relay.routes_file == render_routes({}, 64512)
+
+
 def test_a_session_that_comes_and_goes_between_two_looks_is_told_of() -> None:
     relay = ready_relay()
     first = looked(relay, ESTABLISHED, NO_BFD, 1.0)
@@ -188,12 +207,13 @@ def test_a_look_tells_of_what_no_notice_told() -> None:
 
 def test_each_change_of_what_bfd_says_is_told_once() -> None:
     relay = ready_relay()
-    looks = [WATCHED, WATCHED, NOT_WATCHED, NO_BFD, b"9001 There is no BFD protocol running\n"]
+    none = b"9001 There is no BFD protocol running\n"
+    looks = [WATCHED, WATCHED, NOT_WATCHED, INIT, ADMIN_DOWN, NO_BFD, none]
 
     told = [looked(relay, ACTIVE, look, float(now)) for now, look in enumerate(looks, start=1)]
 
     states = [[message["state"] for message in messages] for messages in told]
-    assert states == [["up"], [], ["down"], [None], []]
+    assert states == [["up"], [], ["down"], ["init"], ["admin_down"], [None], []]
 
 
 def test_a_new_daemon_is_told_of_sessions_and_watches() -> None:
@@ -201,7 +221,7 @@ def test_a_new_daemon_is_told_of_sessions_and_watches() -> None:
     looked(relay, ESTABLISHED, WATCHED, 3.0)
     relay.disconnect(4.0)
 
-    relay.connect()
+    relay.connect(0.0)
 
     hello = told_by(relay)[0]
     assert hello["speaker"] == 42
@@ -215,7 +235,7 @@ def test_what_an_absent_daemon_asked_is_not_answered_to_its_successor() -> None:
     relay.receive(Side.DAEMON, command_line(3, "configure"), 0.0)
 
     relay.disconnect(1.0)
-    relay.connect()
+    relay.connect(0.0)
     told_by(relay)
     relay.receive(Side.SPEAKER, DONE, 1.0)
 
@@ -240,6 +260,17 @@ def test_a_hand_over_keeps_the_set_and_ends_bird_without_a_word_to_routers() -> 
     assert commands_of(relay) == ["graceful restart"]
     assert heir.inherit(relay.handover or "", 109.0)
     assert heir.routes == {VIP: Route()}
+
+
+def test_nothing_leaves_once_it_has_been_withdrawn() -> None:
+    relay = announcing(VIP)
+    relay.receive(Side.DAEMON, announce_line(2, VIP, drain_s=30.0, leaving=[whole(VIP)]), 0.0)
+    relay.disconnect(100.0)
+
+    relay.withdraw(101.0)
+    relay.tick(160.0)
+
+    assert relay.routes_file == render_routes({}, 64512)
 
 
 def test_a_withdrawal_is_settled_once_bird_has_taken_it() -> None:
@@ -288,7 +319,6 @@ def test_routes_of_both_families_are_rendered_with_all_they_have() -> None:
     )
 
 
-@settings(deadline=None)
 @given(st.sampled_from(Side), st.binary() | st.text(alphabet="+-_peer0129.: \n").map(str.encode))
 def test_no_bytes_raise_anything_but_a_message_error(side: Side, data: bytes) -> None:
     relay = announcing(VIP)

@@ -116,6 +116,26 @@ def test_everything_is_withdrawn_when_the_daemon_stays_away(network: Network, ki
     eventually(lambda: router.has(VIP))
 
 
+def test_routers_may_be_told_that_a_route_leaves_before_it_is_withdrawn(
+    network: Network, kind: str
+) -> None:
+    router = network.router()
+    times = {"keep_announced_s": 1, "withdraw_drain_s": 3}
+    host = network.host(bgp_section(router, speaker=kind) | times)
+    host.announce({"prefix": VIP_PREFIX, "med": 7, "communities": ["65000:1"]})
+    eventually(lambda: "65000,1" in router.heard(VIP_PREFIX))
+
+    host.kill()
+    eventually(lambda: "65535,0" in router.heard(VIP_PREFIX))
+    left = router.heard(VIP_PREFIX)
+    drained = time.monotonic()
+    eventually(lambda: not router.has(VIP), within_s=10)
+
+    assert "BGP.as_path: 64512 64512 64512" in left
+    assert "BGP.med: 107" in left
+    assert time.monotonic() - drained > 1.5
+
+
 def test_a_reload_adds_a_peer_and_leaves_the_others_alone(network: Network, kind: str) -> None:
     old, new = network.router(1), network.router(2)
     host = network.host(bgp_section(old, speaker=kind))

@@ -50,7 +50,7 @@ def told_by(relay: ExabgpRelay) -> list[dict[str, Any]]:
 def announcing(*prefixes: str) -> ExabgpRelay:
     """A relay whose one peer has heard of these prefixes."""
     relay = new_relay()
-    relay.connect()
+    relay.connect(0.0)
     relay.receive(Side.SPEAKER, state_line(R1, "up"), 0.0)
     relay.receive(Side.DAEMON, announce_line(1, *prefixes), 0.0)
     relay.receive(Side.SPEAKER, b"done\n" * len(commands_of(relay)), 0.0)
@@ -75,7 +75,7 @@ def test_a_set_is_told_to_a_peer_and_then_acknowledged(
     split: Callable[[bytes], list[bytes]],
 ) -> None:
     relay = new_relay()
-    relay.connect()
+    relay.connect(0.0)
     relay.receive(Side.SPEAKER, state_line(R1, "up"), 3.0)
     relay.data_to_send(Side.DAEMON)
     wanted = {"prefix": VIP, "med": 5, "communities": ["1:2", "1:2:3", "65535:65281"]}
@@ -95,7 +95,7 @@ def test_a_set_is_told_to_a_peer_and_then_acknowledged(
 @pytest.mark.parametrize("split", [whole, byte_by_byte, with_a_tail_begun])
 def test_what_exabgp_says_may_come_in_any_pieces(split: Callable[[bytes], list[bytes]]) -> None:
     relay = new_relay()
-    relay.connect()
+    relay.connect(0.0)
     told_by(relay)
 
     for part in split(state_line(R1, "up") + state_line(R2, "connected") + state_line(R1, "down")):
@@ -125,7 +125,7 @@ def test_only_the_difference_is_sent() -> None:
 
 def test_a_set_that_nobody_can_hear_is_acknowledged_and_told_later() -> None:
     relay = new_relay()
-    relay.connect()
+    relay.connect(0.0)
     told_by(relay)
 
     relay.receive(Side.DAEMON, announce_line(1, VIP), 0.0)
@@ -138,7 +138,7 @@ def test_a_set_that_nobody_can_hear_is_acknowledged_and_told_later() -> None:
 
 def test_a_session_carries_the_family_of_its_own_end() -> None:
     relay = new_relay()
-    relay.connect()
+    relay.connect(0.0)
     for peer in (R1, R6):
         relay.receive(Side.SPEAKER, state_line(peer, "up"), 0.0)
 
@@ -163,7 +163,7 @@ def test_a_large_set_is_cut_into_commands_of_bounded_length() -> None:
 
 def test_changes_wait_until_exabgp_has_answered_those_before() -> None:
     relay = new_relay()
-    relay.connect()
+    relay.connect(0.0)
     relay.receive(Side.SPEAKER, state_line(R1, "up"), 0.0)
     relay.receive(Side.DAEMON, announce_line(1, VIP), 0.0)
     commands_of(relay)
@@ -179,7 +179,7 @@ def test_changes_wait_until_exabgp_has_answered_those_before() -> None:
 
 def test_what_exabgp_refuses_is_reported_and_not_tried_again() -> None:
     relay = new_relay()
-    relay.connect()
+    relay.connect(0.0)
     relay.receive(Side.SPEAKER, state_line(R1, "up"), 0.0)
     told_by(relay)
     relay.receive(Side.DAEMON, announce_line(1, VIP), 0.0)
@@ -220,7 +220,7 @@ def test_the_greeting_tells_a_new_daemon_what_there_is() -> None:
     relay = announcing(VIP)
     relay.disconnect(1.0)
 
-    relay.connect()
+    relay.connect(0.0)
 
     assert told_by(relay) == [
         {
@@ -247,19 +247,41 @@ def test_announcements_outlive_the_daemon_for_a_while() -> None:
     assert relay.next_deadline() is None
 
 
-def test_a_daemon_that_announces_nothing_does_not_prolong_the_while() -> None:
+def test_what_outlived_the_daemon_may_leave_before_it_is_withdrawn() -> None:
+    relay = announcing(VIP)
+    leaving = all_fields({"prefix": VIP, "communities": ["65535:0"]})
+    relay.receive(Side.DAEMON, announce_line(2, VIP, drain_s=30.0, leaving=[leaving]), 0.0)
+    relay.disconnect(100.0)
+
+    relay.tick(160.0)
+    drained = commands_of(relay)
+    relay.receive(Side.SPEAKER, b"done\n", 160.0)
+    relay.tick(189.9)
+    kept = commands_of(relay)
+    relay.tick(190.0)
+
+    expected = "announce attributes next-hop 10.9.1.1 community [ 65535:0 ] nlri"
+    assert drained == [f"neighbor {R1} {expected} {VIP}"]
+    assert kept == []
+    assert commands_of(relay) == [f"neighbor {R1} withdraw attributes next-hop 10.9.1.1 nlri {VIP}"]
+    assert relay.next_deadline() is None
+
+
+def test_the_while_stands_still_for_a_daemon_that_announces_nothing() -> None:
     relay = announcing(VIP)
     relay.disconnect(100.0)
-    relay.connect()
+    relay.connect(110.0)
+    while_it_is_there = relay.next_deadline()
     relay.disconnect(150.0)
 
-    assert relay.next_deadline() == 160.0
+    assert while_it_is_there is None
+    assert relay.next_deadline() == 200.0
 
 
 def test_a_daemon_that_announces_ends_the_while() -> None:
     relay = announcing(VIP)
     relay.disconnect(100.0)
-    relay.connect()
+    relay.connect(0.0)
 
     relay.receive(Side.DAEMON, announce_line(1, VIP), 150.0)
     relay.tick(1000.0)
@@ -270,13 +292,13 @@ def test_a_daemon_that_announces_ends_the_while() -> None:
 
 def test_what_an_absent_daemon_asked_is_not_answered_to_its_successor() -> None:
     relay = new_relay()
-    relay.connect()
+    relay.connect(0.0)
     relay.receive(Side.SPEAKER, state_line(R1, "up"), 0.0)
     relay.receive(Side.DAEMON, announce_line(1, VIP), 0.0)
     relay.receive(Side.DAEMON, command_line(2, "version"), 0.0)
 
     relay.disconnect(1.0)
-    relay.connect()
+    relay.connect(0.0)
     told_by(relay)
     relay.receive(Side.SPEAKER, b"done\n", 1.0)
 
@@ -308,11 +330,10 @@ def test_what_is_no_message_changes_nothing(line: bytes) -> None:
         relay.receive(Side.DAEMON, line, 0.0)
 
     relay.disconnect(0.0)
-    relay.connect()
+    relay.connect(0.0)
     assert told_by(relay)[0]["announcements"] == [all_fields(VIP)]
 
 
-@settings(deadline=None)
 @given(st.sampled_from(Side), st.binary() | st.text(alphabet='{}[]":,\n1a').map(str.encode))
 def test_no_bytes_raise_anything_but_a_message_error(side: Side, data: bytes) -> None:
     relay = announcing(VIP)
@@ -374,13 +395,13 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(STEPS, min_size=10, max_size=60))
 def test_every_peer_hears_the_set_in_the_end_whatever_happens_on_the_way(
     steps: list[tuple[str, Any]],
 ) -> None:
     relay, speaker, desired = new_relay(), Speaker(), SETS[0]
-    relay.connect()
+    relay.connect(0.0)
     for action, value in steps:
         match action:
             case "announce":
@@ -395,7 +416,7 @@ def test_every_peer_hears_the_set_in_the_end_whatever_happens_on_the_way(
                 relay.receive(Side.SPEAKER, speaker.work(keep=value), 0.0)
             case "daemon":
                 relay.disconnect(0.0)
-                relay.connect()
+                relay.connect(0.0)
         speaker.queue(commands_of(relay))
 
     while speaker.has_work():
@@ -412,7 +433,7 @@ def test_every_peer_hears_the_set_in_the_end_whatever_happens_on_the_way(
 
 def test_what_has_no_next_hop_is_refused_once_and_the_rest_told() -> None:
     relay = new_relay()
-    relay.connect()
+    relay.connect(0.0)
     relay.receive(Side.SPEAKER, state_line(R2, "up"), 0.0)  # no IPv6 address beside ours
     told_by(relay)
     line = announce_line(1, VIP, "2001:db8::1/128", peers={R2: [65001, [4, 6], False]})

@@ -96,8 +96,11 @@ def test_a_restarted_daemon_ends_the_other_speaker_that_it_finds(
     first.kill()
 
     second = network.host(bgp_section(router, speaker=new))
+    held = second.ask(do="held")
     second.announce(VIP_PREFIX)
     eventually(lambda: former not in network.lb.processes)
+
+    assert sorted(prefix for prefix, *_ in held) == ["20.20.20.1/32", "20.20.20.2/32"]
 
     eventually(lambda: router.has(VIP) and not router.has("20.20.20.2"))
 
@@ -139,7 +142,7 @@ def test_a_stranger_on_the_relays_socket_is_not_heard(network: Network, kind: st
     with closing(socket.socket(socket.AF_UNIX)) as stranger:
         stranger.settimeout(10)
         stranger.connect(str(network.state / "relay.sock"))
-        stranger.sendall(b'{"type": "hello", "version": 2, "speaker": 1, "announcements": [],')
+        stranger.sendall(b'{"type": "hello", "version": 3, "speaker": 1, "announcements": [],')
         stranger.sendall(b' "sessions": [], "watched": []}\n')
         said = stranger.recv(100)
     host.announce(VIP_PREFIX, "20.20.20.2/32")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from headrace.bgp import relay as relay_package
-from headrace.bgp.relay.messages import Route
+from headrace.bgp.relay.messages import Announce, Route
 from headrace.bgp.relay.wanted import Wanted
 from tests.bgp.relay_lines import VIP
 
@@ -34,6 +34,26 @@ def test_what_was_handed_over_too_long_ago_is_not_announced() -> None:
     assert in_time
     assert not too_late
     assert wanted.routes == {}
+
+
+def test_a_set_that_has_left_does_not_come_back_with_a_daemon_that_says_nothing() -> None:
+    wanted = Wanted()
+    left = {VIP: Route(prepend=2)}
+    order = Announce(1, 60.0, 30.0, 64512, end_of_rib=False, routes={}, leaving=left, peers={})
+    wanted.take(order)
+    wanted.lose_daemon(0.0)
+    heir = Wanted()
+    heir.inherit(wanted.hand_over(until=10.0), 0.0)
+
+    for each in (wanted, heir):
+        assert not each.expire(59.9)
+        assert each.expire(60.0)
+        assert (each.routes, each.keep_until) == (left, 90.0)
+        each.lose_daemon(70.0)
+        assert each.expire(90.0)
+        each.lose_daemon(100.0)
+        assert each.expire(160.0)
+        assert (each.routes, each.keep_until) == ({}, None)
 
 
 def test_the_relay_imports_the_standard_library_alone() -> None:

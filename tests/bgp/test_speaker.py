@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from headrace.bgp import BgpSpeaker
-from headrace.bgp.link import WatchChanged
-from headrace.bgp.sessions import WATCH_DELAY_S, Watch
+from headrace.bgp.link import Hello, WatchChanged
+from headrace.bgp.sessions import WATCH_DELAY_S, Watch, WatchState
 from headrace.bgp.supervisor import RESTART_S_MAX, STEADY_S
 from headrace.control.ports import Speaker
 from headrace.model import (
     Announcement,
+    BfdState,
     Bgp,
     ConfigError,
     SessionEvent,
@@ -164,15 +166,17 @@ async def test_a_helper_that_is_not_there_is_an_alarm_until_bfd_is_not_asked_for
         pytest.param(None, None, False, id="no session"),
         pytest.param(1.0, None, False, id="a young session"),
         pytest.param(60.0, None, True, id="nothing heard"),
-        pytest.param(60.0, (SessionState.UP, 50.0), False, id="up"),
-        pytest.param(60.0, (SessionState.DOWN, 1.0), False, id="down for a moment"),
-        pytest.param(60.0, (SessionState.DOWN, 50.0), True, id="down for long"),
+        pytest.param(60.0, (BfdState.UP, 50.0), False, id="up"),
+        pytest.param(60.0, (BfdState.DOWN, 1.0), False, id="down for a moment"),
+        pytest.param(60.0, (BfdState.DOWN, 50.0), True, id="down for long"),
+        pytest.param(60.0, (BfdState.INIT, 50.0), True, id="not heard there"),
     ],
 )
 def test_a_session_that_bfd_does_not_watch_is_an_alarm(
-    session_s: float | None, watch: tuple[SessionState, float] | None, *, alarm: bool
+    session_s: float | None, watch: WatchState | None, *, alarm: bool
 ) -> None:
     now, seen = 1000.0, Watch()
+    seen.keep(section(bfd={}))
     if watch is not None:
         seen.note(WatchChanged(PEER, watch[0], now - watch[1]))
     sessions = {} if session_s is None else {PEER: (SessionState.UP, now - session_s)}
@@ -181,6 +185,42 @@ def test_a_session_that_bfd_does_not_watch_is_an_alarm(
 
     assert WATCH_DELAY_S < 50.0
     assert bool(alarms) is alarm
+
+
+def test_a_loss_of_bfd_is_a_warning_and_its_return_is_told() -> None:
+    seen, quiet = Watch(), section(bfd={})
+    seen.keep(quiet)
+
+    with capture_logs() as logs:
+        for at, state in enumerate([BfdState.DOWN, BfdState.UP, BfdState.INIT, BfdState.UP]):
+            seen.note(WatchChanged(PEER, state, float(at)))
+        seen.lose()
+        seen.note(WatchChanged(PEER, BfdState.UP, 9.0))
+        seen.meet(Hello(2, 1, frozenset(), {}, {PEER: (BfdState.UP, 9.0)}))
+        seen.meet(Hello(2, 1, frozenset(), {}, {}))
+
+    assert [(each["log_level"], each["event"], each.get("state")) for each in logs] == [
+        ("info", "bfd_up", None),
+        ("warning", "bfd_lost", "init"),
+        ("info", "bfd_up", None),
+        ("warning", "bfd_lost", "down"),
+        ("info", "bfd_up", None),
+        ("warning", "bfd_lost", "down"),
+    ]
+
+
+def test_bfd_that_is_no_longer_asked_for_is_not_lost() -> None:
+    seen = Watch()
+    seen.keep(section(bfd={}))
+    seen.note(WatchChanged(PEER, BfdState.UP, 1.0))
+
+    with capture_logs() as logs:
+        seen.keep(section())
+        seen.note(WatchChanged(PEER, None, 2.0))
+        seen.lose()
+
+    assert logs == []
+    assert seen.states == {}
 
 
 class SilentLink:

@@ -1,6 +1,7 @@
 """The command line against an API that answers on a unix socket."""
 
 import io
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -44,6 +45,8 @@ def headrace(
     monkeypatch.setenv("HEADRACE_SERVER", f"unix:{api.path}")
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.delenv("HEADRACE_TOKEN_FILE", raising=False)
+    # The API logs in this process, too: not into what a command prints.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
     def run(*arguments: str, stdin: str = "") -> Done:
         monkeypatch.setattr(sys, "argv", ["headrace", *arguments])

@@ -44,7 +44,7 @@ def test_a_token_is_shown_once(headrace: Headrace, state: list[str], tmp_path: P
     listed = headrace("token", "list", *state)
     as_json = headrace("token", "list", "-o", "json", *state)
 
-    found = TokenFile(tmp_path / "state").find(made.out.strip())
+    found = TokenFile(tmp_path / "state").find(made.out.strip(), NOW)
     assert found is not None
     assert (found.name, found.role) == ("ci", Role.WRITE)
     assert [line.split("|")[1:3] for line in listed.out.splitlines()[2:]] == [[" ci   ", " write "]]
@@ -160,3 +160,17 @@ def test_a_file_that_is_not_there_is_told(far: Far, option: str, told: str) -> N
     done = far.headrace(option, "/no/such", "status")
 
     assert (done.code, told in done.err) == (1, True)
+
+
+def test_a_token_may_expire(headrace: Headrace, state: list[str], tmp_path: Path) -> None:
+    made = headrace("token", "create", "ci", "--role=read", "--expires=2999-01-02", *state)
+    headrace("token", "create", "stays", "--role=read", *state)
+    late = headrace("token", "create", "late", "--role=read", "--expires=2020-01-02", *state)
+
+    tokens = TokenFile(tmp_path / "state")
+    assert tokens.find(made.out.strip(), NOW) is not None
+    assert tokens.find(made.out.strip(), datetime(2999, 1, 2, tzinfo=UTC)) is None
+    listed = headrace("token", "list", "-o", "json", *state).out
+    told = [each["expires"] for each in json.loads(listed)]
+    assert told == ["2999-01-02 00:00:00+00:00", "never"]
+    assert "is over already; name a later time" in late.err

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
+from headrace.maglev import SKETCH_BYTES
 from headrace.model import (
     Announcement,
     Belief,
+    BfdState,
     Bgp,
     ConfigError,
     Count,
@@ -26,6 +28,7 @@ from headrace.model import (
     Port,
     ProbeTarget,
     Reach,
+    RememberedFlow,
     ServiceEntry,
     ServiceKey,
     SessionState,
@@ -84,6 +87,7 @@ class FakeDataplane:
         self.fails_to_settle = False
         self.packets = 0  # of each service
         self.ports: list[Port] = []
+        self.flows: list[RememberedFlow] = []
 
     def read(self) -> Forwarding:
         return Forwarding(
@@ -116,6 +120,9 @@ class FakeDataplane:
         self._journal.note(f"server ids {pool}")
         assert set(ids.values()) <= self.uses[pool], "an id names an endpoint of its pool"
         self.server_ids[pool] = dict(ids)
+
+    def commit(self) -> None:
+        pass
 
     def settle(self, idle_s: int) -> int:
         self.settled_after_s.append(idle_s)
@@ -170,16 +177,23 @@ class FakeDataplane:
     def explain(self, flows: Iterable[Flow]) -> list[Explanation]:
         return [Explanation(flow, "pass_not_vip") for flow in flows]
 
+    def remembered_flows(self, limit: int) -> list[RememberedFlow]:
+        return self.flows[:limit]
+
     def verdict_counts(self) -> list[VerdictCount]:
         return []
 
-    def service_count(self, key: ServiceKey) -> Count:
-        assert key in self.services
-        return Count(self.packets, 100 * self.packets)
+    def service_counts(self, keys: Iterable[ServiceKey]) -> list[Count]:
+        count = Count(self.packets, 100 * self.packets)
+        return [count if key in self.services else Count(0, 0) for key in keys]
 
     def endpoint_count(self, reach: Reach) -> Count:
         assert reach in self.endpoints
         return Count(0, 0)
+
+    def take_flows(self, reach: Reach) -> bytes:
+        assert reach in self.endpoints
+        return bytes(SKETCH_BYTES)
 
 
 class FakeUnderlay:
@@ -212,6 +226,7 @@ class FakeSpeaker:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self.sessions: dict[IPAddress, tuple[SessionState, float]] = {}
+        self.watched: dict[IPAddress, tuple[BfdState, float]] = {}
         self.announced: frozenset[Announcement] = frozenset()
         self.configured: list[Bgp | None] = []
         self.asked = 0  # how often to announce

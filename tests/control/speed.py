@@ -1,9 +1,11 @@
 """From a belief to the data plane, with 1,000 endpoints: `python -m tests.control.speed`.
 
-Wall-clock time, since a packet waits no less while the processor does something else.
+Wall-clock time, since a packet waits no less while the processor does something else. The data
+plane is real, on a device of a network namespace.
 """
 
 import asyncio
+import logging
 import random
 import sys
 import tempfile
@@ -11,12 +13,16 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import structlog
+
 from headrace.control import Controller, World
 from headrace.dataplane import Dataplane, detach_all
-from headrace.model import Document, Health, Reach, parse_document
+from headrace.model import Document, Health, Port, Reach, parse_document
+from tests.underlay.network import Namespace, namespaces
 
 from .fakes import FakeChecker, FakeProbePaths, FakeSpeaker, FakeStore, FakeUnderlay, Journal
 
+DEVICE = "port"
 LIMIT_MS = 50.0
 ENDPOINTS = 1000
 TABLES = 2  # that name an endpoint
@@ -37,6 +43,17 @@ class TimedDataplane(Dataplane):
         self.written += 1
 
 
+class OneDevice(FakeUnderlay):
+    """Has one device to attach to, which is there."""
+
+    def __init__(self, index: int) -> None:
+        super().__init__()
+        self._index = index
+
+    async def ports(self, names: Sequence[str] | None) -> list[Port]:
+        return [Port(DEVICE, self._index, (bytes(6),))]
+
+
 def document() -> Document:
     """Ten pools of a hundred checked endpoints and one of all, a service each."""
     lines = ["services:"]
@@ -52,12 +69,13 @@ def document() -> Document:
     return parse_document("\n".join(lines))
 
 
-async def measure(directory: Path) -> list[float]:
+async def measure(directory: Path, device_index: int) -> list[float]:
     """How long each of many changes of one endpoint's belief took, in ms."""
     found = document()
     dataplane, checker = TimedDataplane(directory), FakeChecker()
     speaker = FakeSpeaker(Journal())
-    world = World(FakeStore(), dataplane, FakeUnderlay(), speaker, checker, FakeProbePaths())
+    underlay = OneDevice(device_index)
+    world = World(FakeStore(), dataplane, underlay, speaker, checker, FakeProbePaths())
     controller = Controller(world, found, 1)
     addresses = sorted({str(e.address) for e in found.pools["p10"].endpoints})
     draw = random.Random(1)
@@ -88,17 +106,24 @@ def percentile(values: Sequence[float], part: float) -> float:
 
 
 def measured() -> list[float]:
-    """The figures, by a data plane of their own."""
+    """The figures, by a data plane and a network of their own."""
+    with namespaces("control") as (namespace,):
+        namespace.ip(f"link add {DEVICE} type veth peer name far")
+        return namespace.inside(lambda: _measured(namespace))
+
+
+def _measured(namespace: Namespace) -> list[float]:
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder) / "bpf"
         try:
-            return asyncio.run(measure(directory))
+            return asyncio.run(measure(directory, namespace.index(DEVICE)))
         finally:
             detach_all(directory)
 
 
 def main() -> int:
     """Write the figures; 1 if the 99th percentile is above its limit."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     took = measured()
     p50, p99 = percentile(took, 0.5), percentile(took, 0.99)
     sys.stdout.write(

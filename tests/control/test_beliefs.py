@@ -12,6 +12,7 @@ from headrace.control.beliefs import (
     judge,
     targets_to_probe,
     tunnelled,
+    worst,
 )
 from headrace.control.draining import Drains
 from headrace.model import (
@@ -122,23 +123,108 @@ DOCUMENT = parse_document(
 )
 
 
-def test_each_endpoint_of_a_checked_pool_is_asked_as_clients_of_the_first_service_ask() -> None:
+def places(document: Document, pool: str, endpoint: str) -> list[str]:
+    """Where an endpoint of a pool is asked."""
+    targets = targets_to_probe(document)[pool][ip_address(endpoint)]
+    return [f"{target.vip}:{target.port}" for target in targets]
+
+
+def test_each_endpoint_of_a_checked_pool_is_asked_as_clients_ask() -> None:
     targets = targets_to_probe(DOCUMENT)
 
     assert targets.keys() == {"web", "dns"}
-    assert list(targets["web"].values()) == [
-        ProbeTarget(
-            "web",
-            ip_address("10.0.0.1"),
-            ip_address("20.20.20.1"),
-            8080,
-            Probe(ProbeKind.HTTP, ProbePath.DIRECT, interval_s=0.25, port=8080),
+    assert targets["web"] == {
+        ip_address("10.0.0.1"): (
+            ProbeTarget(
+                "web",
+                ip_address("10.0.0.1"),
+                ip_address("20.20.20.1"),
+                8080,
+                Probe(ProbeKind.HTTP, ProbePath.DIRECT, interval_s=0.25, port=8080),
+            ),
         )
-    ]
-    assert [(t.endpoint, t.vip, t.port) for t in targets["dns"].values()] == [
-        (ip_address("10.0.0.1"), ip_address("20.20.20.1"), 53),
-        (ip_address("10.0.0.3"), ip_address("20.20.20.1"), 53),
-    ]
+    }
+    assert targets["dns"].keys() == {ip_address("10.0.0.1"), ip_address("10.0.0.3")}
+    assert places(DOCUMENT, "dns", "10.0.0.1") == ["20.20.20.1:53", "20.20.20.9:54"]
+
+
+@pytest.mark.parametrize(
+    ("check", "asked"),
+    [
+        pytest.param("kind: tcp", "1:80 1:443 2:8000 3:53", id="ports of its own protocol, if any"),
+        pytest.param("kind: udp", "1:5000 2:8000 3:53", id="also with udp"),
+        pytest.param("kind: tcp, port: 9", "1:9 2:9 3:9", id="the check's port at each VIP"),
+        pytest.param("kind: ping", "1:80 2:8000 3:53", id="one ping a VIP"),
+    ],
+)
+def test_a_pool_is_asked_at_each_vip_and_port_that_it_promises(check: str, asked: str) -> None:
+    document = parse_document(
+        f"pools: {{p: {{health: {{{check}}}, endpoints: [{{address: 10.0.0.1}}]}}}}\n"
+        "services:\n"
+        "- {vip: 20.20.20.3, protocol: udp, port: 53, pool: p}\n"
+        "- {vip: 20.20.20.1, protocol: udp, port: 5000, pool: p}\n"
+        "- {vip: 20.20.20.1, protocol: tcp, port: 443, pool: p}\n"
+        "- {vip: 20.20.20.2, protocol: tcp, port: 8000-8009, pool: p}\n"
+        "- {vip: 20.20.20.1, protocol: tcp, port: 80, pool: p}\n"
+    )
+
+    assert places(document, "p", "10.0.0.1") == [f"20.20.20.{each}" for each in asked.split()]
+
+
+def test_an_endpoint_may_be_checked_in_its_own_way() -> None:
+    document = parse_document(
+        "health: {slow: {kind: ping, interval_s: 9}}\n"
+        "pools: {p: {health: {kind: tcp}, endpoints: [{address: 10.0.0.1},"
+        " {address: 10.0.0.2, health: slow}, {address: 10.0.0.3, health: none}]}}\n"
+        "services: [{vip: 20.20.20.1, protocol: tcp, port: 80, pool: p}]\n"
+    )
+
+    targets = targets_to_probe(document)["p"]
+
+    assert {str(address): each.probe.kind for address, (each,) in targets.items()} == {
+        "10.0.0.1": ProbeKind.TCP,
+        "10.0.0.2": ProbeKind.PING,
+    }
+
+
+@pytest.mark.parametrize(
+    ("healths", "health", "reason"),
+    [
+        ("uuu", Health.UP, ""),
+        ("u?u", Health.UNKNOWN, "20.20.20.2:81: why 2"),
+        ("?du", Health.DOWN, "20.20.20.2:81: why 2"),
+        ("ddu", Health.DOWN, "20.20.20.1:80 and 1 more: why 1"),
+        ("d", Health.DOWN, "why 1"),
+    ],
+)
+def test_an_endpoint_is_as_healthy_as_the_worst_place_that_it_is_asked_at(
+    healths: str, health: Health, reason: str
+) -> None:
+    belief = worst(
+        {
+            (ip_address(f"20.20.20.{n}"), 79 + n): Belief(HEALTHS[each], float(n), f"why {n}")
+            for n, each in enumerate(healths, 1)
+        }
+    )
+
+    assert belief.health is health
+    assert belief.reason == (reason or "why 3")
+
+
+def test_an_endpoint_that_lacks_one_vip_gets_nothing_of_its_pool() -> None:
+    checker = FakeChecker()
+    beliefs = Beliefs(checker, frozenset())
+    beliefs.follow(DOCUMENT, targets_to_probe(DOCUMENT))
+    checker.believe(Health.UP)
+    before = beliefs.judge()["dns"]
+    (lacking,) = (t for t in checker.beliefs if f"{t.vip} {t.endpoint}" == "20.20.20.9 10.0.0.3")
+
+    checker.beliefs[lacking] = Belief(Health.DOWN, 1.0, "timeout")
+    after = beliefs.judge()["dns"]
+
+    assert before.down == frozenset()
+    assert after.down == {lacking.endpoint}
+    assert after.beliefs[lacking.endpoint].reason == "20.20.20.9:54: timeout"
 
 
 def test_only_probes_through_the_tunnel_need_its_paths() -> None:
@@ -148,7 +234,7 @@ def test_only_probes_through_the_tunnel_need_its_paths() -> None:
         (ip_address("10.0.0.1"), Encapsulation.GUE),
         (ip_address("10.0.0.3"), Encapsulation.GUE),
     }
-    assert vips == {ip_address("20.20.20.1")}
+    assert vips == {ip_address("20.20.20.1"), ip_address("20.20.20.9")}
 
 
 def test_what_was_down_in_the_kernel_stays_so_until_something_is_known() -> None:

@@ -368,7 +368,7 @@ def _distinct_ids(found: list[dict[str, object]]) -> list[dict[str, object]]:
 
 
 @given(st.lists(documents(), min_size=1, max_size=4), st.integers(0, 40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_documents_in_a_row_end_as_the_last_one_says(row: list[Document], fail_at: int) -> None:
     """The fakes assert on the way that nothing in use is ever taken away."""
 
@@ -383,7 +383,7 @@ def test_any_documents_in_a_row_end_as_the_last_one_says(row: list[Document], fa
         await node.controller._reconcile()
         paths = await node.underlay.resolve(targets_of(row[-1]), {}, row[-1].node.sources)
         actual = node.dataplane.read()
-        desired = build_desired(row[-1], paths, actual, {}, disabled_sets(row[-1]))
+        desired = build_desired(row[-1], paths, actual, None, disabled_sets(row[-1]))
         assert plan_forwarding(desired, actual) == []
         assert node.speaker.announced == {
             Announcement(service.prefix)

@@ -90,7 +90,7 @@ async def test_a_death_changes_only_the_tables_that_name_the_endpoint() -> None:
             (Health.UP, ""),
         ]
         assert (service.healthy, service.announced, service.why_not) == (2, True, "")
-        assert has_problem(node, "20.20.20.1:80/tcp: endpoint 57.0.0.1 is down: timeout")
+        assert has_problem(node, "pool web: endpoint 57.0.0.1 is down: timeout")
 
         node.checker.believe(Health.UP, "57.0.0.1")
         await until(lambda: not node.dataplane.down)

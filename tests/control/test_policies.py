@@ -252,7 +252,7 @@ async def test_an_endpoint_that_one_of_its_pools_uses_is_not_down() -> None:
     found = parse_document("services:\n" + service.format(80, one) + service.format(81, other))
     paths = await FakeUnderlay().resolve(targets_of(found), {}, OuterSources())
 
-    desired = build_desired(found, paths, Forwarding((), {}, {}, {}), {}, disabled_sets(found))
+    desired = build_desired(found, paths, Forwarding((), {}, {}, {}), None, disabled_sets(found))
 
     assert desired.down == frozenset()
     assert [pool.table.candidates[0].down for pool in desired.pools.values()] == [True, False]
@@ -262,12 +262,12 @@ async def test_a_disabled_endpoint_with_a_new_path_is_put_down_as_well() -> None
     found = seed(e6="disabled")
     underlay = FakeUnderlay()
     paths = await underlay.resolve(targets_of(found), {}, OuterSources())
-    before = build_desired(found, paths, Forwarding((), {}, {}, {}), {}, disabled_sets(found))
+    before = build_desired(found, paths, Forwarding((), {}, {}, {}), None, disabled_sets(found))
     actual = Forwarding(before.hash_keys, before.endpoints, {}, {}, down=before.down)
     underlay.outer = {ip_address("56.0.0.1"): ip_address("32.32.32.9")}
     paths = await underlay.resolve(targets_of(found), {}, OuterSources())
 
-    steps = plan_forwarding(build_desired(found, paths, actual, {}, disabled_sets(found)), actual)
+    steps = plan_forwarding(build_desired(found, paths, actual, None, disabled_sets(found)), actual)
 
     assert SetDown(frozenset([ip_address("56.0.0.1")])) in steps
 
@@ -322,7 +322,7 @@ async def test_server_ids_are_taken_away_with_their_last_service_that_routes_by_
     paths = await node.underlay.resolve(targets_of(found), {}, OuterSources())
     actual = node.dataplane.read()
 
-    steps = plan_forwarding(build_desired(found, paths, actual, {}, disabled_sets(found)), actual)
+    steps = plan_forwarding(build_desired(found, paths, actual, None, disabled_sets(found)), actual)
 
     assert SetServerIds("20.20.20.1:443/udp", {}) in steps
 

@@ -1,14 +1,19 @@
 """A daemon that begins where another ended, and routes that take the place of others."""
 
+import asyncio
+from dataclasses import replace
+from functools import partial
 from ipaddress import ip_address, ip_network
 
 import pytest
 
 from headrace.control.announcing import UNDECIDED_S
-from headrace.model import Document, Health, parse_document
+from headrace.control.ground import all_services
+from headrace.model import Document, Health, dump_document, parse_document
 
 from .test_controller import Node, quick_withdrawals
 from .test_health import BGP, checked_node, web
+from .test_trouble import running, until
 
 __all__ = ["quick_withdrawals"]  # for every test here
 
@@ -148,7 +153,7 @@ async def test_what_peers_heard_of_by_an_aggregate_alone_is_not_announced_on_a_g
     assert heard(node) == {WHOLE, VIP}
 
 
-@pytest.mark.parametrize(
+SUBSTITUTES = pytest.mark.parametrize(
     ("before", "after", "entries"),
     [
         pytest.param(
@@ -171,6 +176,9 @@ async def test_what_peers_heard_of_by_an_aggregate_alone_is_not_announced_on_a_g
         ),
     ],
 )
+
+
+@SUBSTITUTES
 async def test_peers_hear_of_the_substitute_before_what_it_stands_for_goes(
     before: str, after: str, entries: list[str]
 ) -> None:
@@ -182,6 +190,83 @@ async def test_peers_hear_of_the_substitute_before_what_it_stands_for_goes(
     begun = [each for each in made if each.startswith("announce")]
     assert sorted(made) == sorted(entries)
     assert made[: len(begun)] == begun
+
+
+@SUBSTITUTES
+@pytest.mark.parametrize("crash", ["a change that was kept", "one that peers heard the half of"])
+async def test_a_daemon_that_finds_a_change_unmade_makes_it_in_that_order_too(
+    monkeypatch: pytest.MonkeyPatch, before: str, after: str, entries: list[str], crash: str
+) -> None:
+    document = pair(after, hold_down_s=HOLD_DOWN_S)
+    node = await checked_node(pair(before, hold_down_s=HOLD_DOWN_S))
+    if crash == "a change that was kept":
+        node.store.append(dump_document(document), author="test")
+    else:
+        with monkeypatch.context() as dying:
+            dying.setattr("headrace.control.announcing.asyncio.sleep", die)
+            with pytest.raises(asyncio.CancelledError):
+                await node.edit(document)
+
+    node.start()
+    async with running(node):
+        await until(lambda: len(node.checker.beliefs) == 2)
+        for number in (1, 2):
+            node.checker.believe(Health.UP, f"5{number}.0.0.1")
+            await until(partial(serves, node, number))
+        await until(lambda: len(node.journal.entries) >= len(entries))
+
+    made = node.take_entries()
+    begun = [each for each in made if each.startswith("announce")]
+    assert sorted(made) == sorted(entries)
+    assert made[: len(begun)] == begun
+
+
+async def die(_seconds: float) -> None:
+    """The daemon is killed where it waits for routers to act."""
+    raise asyncio.CancelledError
+
+
+def serves(node: Node, number: int) -> bool:
+    """Whether a VIP works, and peers know."""
+    service = node.controller.status().services[number - 1]
+    return service.announced and service.healthy == 1
+
+
+async def test_an_aggregate_that_is_held_down_is_not_missed_when_it_is_to_stand_alone() -> None:
+    aggregate = ", aggregate: [20.20.20.0/24]"
+    services = (
+        "services: [{vip: 20.20.20.1, protocol: tcp, port: 80, announce: true, pool: web,"
+        " hold_down_s: 0}, {vip: 20.20.20.2, protocol: tcp, port: 80, announce: true, pool: web,"
+        " hold_down_s: 600}]\n"
+        "pools: {web: {health: {}, endpoints: [{address: 56.0.0.1}]}}\n"
+    )
+    node = await checked_node(parse_document(BGP % aggregate + services))
+    node.checker.believe(Health.DOWN)
+    await node.controller._reconcile()
+    node.checker.believe(Health.UP)
+    await node.controller._reconcile()
+    held_down = heard(node)
+
+    await node.edit(parse_document(BGP % f"{aggregate}, aggregate_only: true" + services))
+
+    assert held_down == {VIP}
+    assert heard(node) == {WHOLE}
+
+
+async def test_a_belief_that_changes_in_the_middle_of_a_change_takes_nothing_away() -> None:
+    node = await checked_node(pair())
+    announcing = node.controller._announcing
+    document = pair(", aggregate: [20.20.20.0/24], aggregate_only: true")
+    ground = node.controller._ground(all_services(document))
+    ground = replace(ground, document=document)
+
+    await announcing.prepare(ground)
+    await announcing._settle(again=False)
+    meanwhile = heard(node)
+    await announcing.conclude(ground)
+
+    assert meanwhile == {VIP, OTHER}
+    assert heard(node) == {WHOLE}
 
 
 async def test_a_substitute_that_cannot_be_keeps_nothing_announced() -> None:

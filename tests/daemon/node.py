@@ -79,6 +79,11 @@ class Daemon:
         """Everything on its stderr."""
         return self._log.read_text()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it runs no more."""
+        return self._process.poll() is not None
+
     def kill(self) -> None:
         """It dies without a word."""
         self._process.kill()
@@ -236,13 +241,10 @@ class Node:
 
     def _forwards(self) -> bool:
         try:
-            services = self._status()["services"]
+            status = self._status()
         except Failure:
             return False
-        return bool(services) and all(
-            service["forwarding"] and all(each["reachable"] for each in service["endpoints"])
-            for service in services
-        )
+        return bool(status["services"]) and _forwards(status)
 
     def _remove(self) -> None:
         """End what is left on the node, and take out what outlives it."""
@@ -250,6 +252,12 @@ class Node:
             os.kill(pid, signal.SIGKILL)
         detach_all(bpf_dir(self.runtime_dir))
         shutil.rmtree(self.runtime_dir, ignore_errors=True)
+
+
+def _forwards(status: dict[str, Any]) -> bool:
+    return all(service["forwarding"] for service in status["services"]) and all(
+        endpoint["reachable"] for pool in status["pools"] for endpoint in pool["endpoints"]
+    )
 
 
 def _send_flows(count: int) -> None:

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from headrace.daemon.probing import TunnelPaths
 from headrace.dataplane import Decapsulation, Decapsulator, detach_all
+from headrace.health import ProbeWay
 from headrace.lab.offloads import set_offloads
 from headrace.model import (
     Encapsulation,
@@ -75,18 +76,24 @@ class Endpoint:
                 found.append(client[0])
         return found
 
-    def unwrap(self, pins: FilePath, balancers: str = "10.1.0.0/24 fd01::/64") -> None:
-        """Take tunnels from these load balancers."""
+    def unwrap(
+        self,
+        pins: FilePath,
+        balancers: str = "10.1.0.0/24 fd01::/64",
+        device: str = "p0",
+        address: IPAddress | None = None,
+    ) -> None:
+        """Take tunnels from these load balancers, on a device, to this address."""
         program = Decapsulator(pins)
         program.configure(
             Decapsulation(
                 frozenset(ip_network(each) for each in balancers.split()),
-                frozenset(self.address(family) for family in (4, 6)),
+                frozenset({address or self.address(4), self.address(6)}),
                 frozenset(ip_network(vip) for vip in VIP.values()),
                 GUE_PORT,
             )
         )
-        port = Port("p0", self.namespace.index("p0"), (self.namespace.mac("p0"),))
+        port = Port(device, self.namespace.index(device), (self.namespace.mac(device),))
         self.namespace.inside(lambda: program.attach([port]))
         self.program = program
 
@@ -135,7 +142,7 @@ class Site:
         """What comes of work on the load balancer, with its probes on these paths."""
 
         async def run() -> T:
-            with closing(TunnelPaths(lambda: GUE_PORT)) as tunnel:
+            with closing(TunnelPaths("tests", lambda: GUE_PORT)) as tunnel:
                 await tunnel.set_paths(paths, frozenset(VIP.values()))
                 return await work(tunnel)
 
@@ -158,15 +165,22 @@ class Site:
         return self.probing(paths, work)
 
 
+def take(prober: socket.socket, way: ProbeWay) -> None:
+    """Have a socket's packets go that way."""
+    prober.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, way.mark)
+    if way.source is not None:
+        prober.bind((str(way.source), 0))
+
+
 async def probe(tunnel: TunnelPaths, target: ProbeTarget) -> str:
     """Connect to the VIP with the target's mark."""
-    mark = tunnel.mark_of(target)
-    if mark is None:
+    way = tunnel.way_of(target)
+    if way is None:
         return "no path"
     family = {4: socket.AF_INET, 6: socket.AF_INET6}[target.vip.version]
     with socket.socket(family, socket.SOCK_STREAM) as prober:
         prober.setblocking(False)  # noqa: FBT003
-        prober.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+        take(prober, way)
         try:
             async with asyncio.timeout(ANSWER_S):
                 await asyncio.get_running_loop().sock_connect(

@@ -1,5 +1,6 @@
 """The daemon as an operator has it: started, killed, stopped and detached in a namespace."""
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -198,6 +199,34 @@ def test_a_drained_node_withdraws_and_is_taken_back(node: Node) -> None:
 
     assert drained.stdout.endswith("this node is drained: no VIP is announced\n"), drained.stderr
     assert undrained.returncode == 0
+
+
+def test_what_loxilb_saved_is_imported_at_the_first_start_only(node: Node, tmp_path: Path) -> None:
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    rule = {
+        "serviceArguments": {"externalIP": VIP, "port": 53, "protocol": "udp", "mode": 3, "sel": 1},
+        "endpoints": [{"endpointIP": "56.56.56.1", "targetPort": 53, "weight": 1}],
+    }
+    (saved / "lbconfig.txt").write_text(json.dumps({"lbAttr": [rule]}))
+    document = {"node": DOCUMENT["node"]}
+    imported = node.start_up(document, "--import", str(saved))
+    first = node.headrace("get", "lb", "-o", "json").stdout
+    imported.end()
+    (saved / "lbconfig.txt").write_text("not looked at again")
+
+    node.start_up(document, "--import", str(saved))
+
+    assert json.loads(first)
+    assert VIP in first
+    assert node.headrace("get", "lb", "-o", "json").stdout == first
+
+
+def test_a_folder_to_import_that_is_not_there_is_named(node: Node, tmp_path: Path) -> None:
+    daemon = node.start(DOCUMENT, "--import", str(tmp_path / "nowhere"))
+
+    assert daemon.wait() == 1
+    assert f"{tmp_path / 'nowhere'}: no such folder; check the path of --import" in daemon.said
 
 
 def test_a_daemon_may_leave_its_vips_announced_for_a_successor(node: Node) -> None:

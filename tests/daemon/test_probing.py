@@ -11,8 +11,20 @@ from pathlib import Path as FilePath
 import pytest
 
 from headrace.daemon.probing import TunnelPaths
-from headrace.health import Checker
-from headrace.model import Belief, Encapsulation, Health, KernelError, Probe, ProbePath, ProbeTarget
+from headrace.health import Checker, ProbeWay
+from headrace.health.exchange import open_socket
+from headrace.health.probe_tcp import TCP
+from headrace.model import (
+    Belief,
+    Encapsulation,
+    Health,
+    KernelError,
+    NextHop,
+    Path,
+    Probe,
+    ProbePath,
+    ProbeTarget,
+)
 from tests.daemon.probed_site import (
     ANSWER_S,
     GUE,
@@ -25,6 +37,7 @@ from tests.daemon.probed_site import (
     Site,
     probe,
     probed_site,
+    take,
 )
 from tests.underlay.network import connect
 
@@ -77,18 +90,69 @@ def test_so_does_one_by_mac(well: Site, inner: int) -> None:
     assert accepted(well) == {4: [{4: "10.4.0.1", 6: "fd04::1"}[inner]]}
 
 
+def seclude(site: Site, number: int, net: str) -> Path:
+    """Have an endpoint know one network, which only the load balancer is in; the path there."""
+    secluded, device = site.endpoints[number], f"q{number}"
+    endpoint, own, far = secluded.namespace, ip_address(f"{net}.1"), ip_address(f"{net}.2")
+    connect(site.lb, device, endpoint, "q0")
+    site.lb.ip(f"addr add {own}/24 dev {device}")
+    endpoint.ip(f"addr add {far}/24 dev q0")
+    endpoint.ip("link set p0 down")  # and with it the default route
+    assert secluded.program is not None
+    secluded.program.close()
+    secluded.unwrap(site.pins / str(number), f"{net}.0/24", "q0", far)
+    hop = NextHop(site.lb.index(device), site.lb.mac(device), endpoint.mac("q0"))
+    return Path(own, far, hop, MTU, IPIP)
+
+
+def test_endpoints_that_know_only_a_network_of_their_own_answer_probes(site: Site) -> None:
+    """As those of the seed, which have another network with each load balancer."""
+    nets = {2: "10.12.0", 3: "10.13.0"}
+    paths = {
+        (site.endpoints[number].address(4), IPIP): seclude(site, number, net)
+        for number, net in nets.items()
+    }
+
+    words = [site.probe(paths, site.target(number)) for number in nets]
+
+    assert words == ["connected"] * 2
+    assert accepted(site) == {number: [f"{net}.1"] for number, net in nets.items()}
+
+
+def test_each_path_is_filled_to_its_own_size(well: Site) -> None:
+    paths = {**well.paths(numbers=(2,)), **well.paths(numbers=(3,), mtu_bytes=1300)}
+
+    async def work(tunnel: TunnelPaths) -> list[int]:
+        sizes = []
+        for number in (2, 3):
+            target = well.target(number)
+            with open_socket(TCP, target, tunnel.way_of(target)) as prober:
+                where = str(target.vip), target.port
+                await asyncio.get_running_loop().sock_connect(prober, where)
+                sizes.append(prober.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG))
+        return sizes
+
+    wide, narrow = well.probing(paths, work)
+
+    assert (wide, narrow) == (MTU - 20 - 20 - 32, 1300 - 20 - 20 - 32)
+    accepted(well)
+
+
 def test_paths_come_change_and_go(well: Site) -> None:
     async def work(tunnel: TunnelPaths) -> list[str]:
         vips, target = frozenset(VIP.values()), well.target(2)
         said = [await probe(tunnel, target)]
         await tunnel.set_paths(well.paths(6), vips)
         said.append(await probe(tunnel, target))
-        mark = tunnel.mark_of(target)
+        way = tunnel.way_of(target)
         await tunnel.set_paths(well.paths(numbers=(3,)), vips)
         said.append(await probe(tunnel, target))
         await tunnel.set_paths(well.paths(), vips)
         said.append(await probe(tunnel, target))
-        assert tunnel.mark_of(target) != mark  # sockets that still have it must not reach another
+        assert way is not None
+        again = tunnel.way_of(target)
+        assert again is not None
+        assert again.mark != way.mark  # sockets that still have it must not reach another
         await tunnel.set_paths(well.paths(), vips - {target.vip})
         said.append(await probe(tunnel, target))
         return said
@@ -113,19 +177,19 @@ def test_nothing_is_left_when_it_is_closed(well: Site) -> None:
 
 
 def test_a_kernel_that_refuses_is_told_and_tried_again(site: Site) -> None:
-    async def work(tunnel: TunnelPaths) -> tuple[int | None, str, str]:
+    async def work(tunnel: TunnelPaths) -> tuple[ProbeWay | None, str, str]:
         target, vips = site.target(2), frozenset(VIP.values())
         site.lb.ip("link set lo down")
         with pytest.raises(KernelError):
             await tunnel.set_paths(site.paths(mtu_bytes=1400), vips)
-        refused = tunnel.mark_of(target), tunnel.likely_cause(target, "no path")
+        refused = tunnel.way_of(target), tunnel.likely_cause(target, "no path")
         site.lb.ip("link set lo up")
         await tunnel.set_paths(site.paths(), vips)
         return *refused, await probe(tunnel, target)
 
-    mark, cause, words = site.probing(site.paths(), work)
+    way, cause, words = site.probing(site.paths(), work)
 
-    assert mark is None
+    assert way is None
     assert cause.startswith("this node cannot probe through tunnels (route probes of")
     assert words == "connected"
 
@@ -271,12 +335,12 @@ def test_full_segment_arrives_where_all_is_well(well: Site) -> None:
 
 async def send_full_segment(tunnel: TunnelPaths, site: Site) -> str:
     """Whether an endpoint gets a segment that fills the path: 1,480 bytes, headers included."""
-    mark = tunnel.mark_of(site.target(2))
-    assert mark is not None
+    way = tunnel.way_of(site.target(2))
+    assert way is not None
     loop = asyncio.get_running_loop()
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as prober:
         prober.setblocking(False)  # noqa: FBT003
-        prober.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+        take(prober, way)
         await loop.sock_connect(prober, (str(VIP[4]), PORT))
         connection, _ = site.endpoints[2].servers[0].accept()
         with connection:

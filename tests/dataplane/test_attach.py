@@ -143,3 +143,67 @@ def test_kernel_that_carries_big_redirects_gets_native_mode(namespace: str, pins
 
     lossy = inside(namespace, pins, "print(json.dumps(loses_big_redirects()))")
     assert seen == {"v0": "generic" if lossy else "native"}
+
+
+LINK_IDS = """
+from headrace.dataplane import libbpf
+
+def link_ids():
+    found = {}
+    for path in Path(sys.argv[1], "links").iterdir():
+        descriptor = libbpf.open_pin(path)
+        told = Path(f"/proc/self/fdinfo/{descriptor}").read_text()
+        found[path.name] = told.split("link_id:")[1].split()[0]
+    return found
+"""
+
+
+def test_links_follow_interfaces_that_are_renamed(namespace: str, pins: Path) -> None:
+    attach = 'plane.attach([port("v0"), port("v1")]); print(json.dumps(link_ids()))'
+    before = inside(namespace, pins, LINK_IDS + attach)
+    for old, new in (("v0", "v9"), ("v1", "v0"), ("v9", "v1")):
+        run("ip", "-n", namespace, "link", "set", old, "down")
+        run("ip", "-n", namespace, "link", "set", old, "name", new)
+
+    after = inside(namespace, pins, LINK_IDS + attach)
+
+    assert after == {"v0": before["v1"], "v1": before["v0"]}
+    assert links_of(namespace) == {"v0": NATIVE, "v1": NATIVE}
+
+
+def test_link_that_was_severed_is_made_anew(namespace: str, pins: Path) -> None:
+    program = """
+import ctypes, os
+
+plane.attach([port("v0")])
+refused = os.system("ip link set dev v0 xdp off 2>/dev/null")
+link = libbpf.open_pin(Path(sys.argv[1], "links", "v0"))
+severed = ctypes.CDLL("libbpf.so.1").bpf_link_detach(link)
+modes = [plane.modes()]
+plane.attach([port("v0")])
+print(json.dumps([refused != 0, severed, *modes, plane.modes()]))
+"""
+    assert inside(namespace, pins, LINK_IDS + program) == [
+        True,
+        0,
+        {"v0": "missing"},
+        {"v0": "native"},
+    ]
+
+
+def test_interface_that_has_gone_is_a_kernel_error_and_keeps_no_other_from_its_link(
+    namespace: str, pins: Path
+) -> None:
+    program = """
+from headrace.model import KernelError
+
+gone = Port("gone", 4711, (bytes(6),))
+try:
+    plane.attach([gone, port("v0")])
+except KernelError as error:
+    print(json.dumps([str(error), plane.modes()]))
+"""
+    error, modes = inside(namespace, pins, program)
+
+    assert "gone" in error or "4711" in error
+    assert modes == {"v0": "native"}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import Ether
 
 from headrace.dataplane import Dataplane, libbpf
-from headrace.dataplane.dataplane import _HISTORY, _PROGRAM
+from headrace.dataplane.dataplane import _FLOWS, _PROGRAM
 from headrace.model import Port, Protocol, Reach, ServiceEntry, ServiceKey
 
 from .rig import HOP_MAC, LOOPBACK, OWN_MAC, endpoints_of, path, reach, spread
@@ -39,8 +39,8 @@ def serve(plane: Dataplane, slots: int = 65_537) -> None:
     plane.put_service(KEY, ENTRY)
 
 
-def send(plane: Dataplane, source_port: int = 1000) -> Ether:
-    inner = IP(src="1.1.1.1", dst="20.20.20.1") / TCP(sport=source_port, dport=8080)
+def send(plane: Dataplane, source_port: int = 1000, vip: str = "20.20.20.1") -> Ether:
+    inner = IP(src="1.1.1.1", dst=vip) / TCP(sport=source_port, dport=8080)
     packet = bytes(Ether(dst=OWN_MAC.hex(":")) / inner)
     return Ether(libbpf.run_program(plane.program_fd, packet)[1])
 
@@ -66,7 +66,7 @@ def test_next_daemon_finds_everything_and_the_counters(plane: Dataplane, pins: P
     successor = Dataplane(pins)
 
     assert successor.read() == before
-    assert successor.service_count(KEY).packets == 100
+    assert successor.service_counts([KEY])[0].packets == 100
     assert sum(successor.endpoint_count(each).packets for each in REACHES) == 100
     assert send(successor)[IP].dst.startswith("31.31.31.")
     successor.close()
@@ -83,10 +83,46 @@ def test_daemon_that_finds_a_map_missing_has_everything_written_again(
 
     successor = Dataplane(pins)
 
-    assert (successor.read().pools.get("web") == 7) == (lost not in _HISTORY)
+    assert (successor.read().pools.get("web") == 7) == (lost not in _FLOWS)
     serve(successor)
     assert {port: send(successor, port)[IP].dst for port in range(50)} == answers
     assert successor.read().endpoints == {each: path(each) for each in REACHES}
+    successor.close()
+
+
+@pytest.mark.parametrize("lost", _PROGRAM.maps)
+def test_program_before_forwards_as_ever_while_a_daemon_fills_new_maps(
+    plane: Dataplane, pins: Path, lost: str
+) -> None:
+    def forwarded() -> list[bytes]:
+        return [
+            bytes(send(plane, port, vip))
+            for vip in ("20.20.20.1", "20.20.21.9")
+            for port in range(20)
+        ]
+
+    serve(plane)
+    plane.put_service(ServiceKey(ip_network("20.20.21.0/24"), Protocol.TCP, 8080), ENTRY)
+    before = forwarded()
+    (pins / "maps" / lost).unlink()
+
+    successor = Dataplane(pins)
+    while_empty = forwarded()
+    serve(successor)
+
+    assert (while_empty, forwarded()) == (before, before)
+    successor.close()
+
+
+def test_pins_are_those_of_one_daemon_whenever_it_is_killed(plane: Dataplane, pins: Path) -> None:
+    serve(plane)
+    (pins / "maps-new").mkdir()
+    (pins / "maps" / "notes").rename(pins / "maps-new" / "notes")  # as one killed leaves them
+
+    successor = Dataplane(pins)
+
+    assert not (pins / "maps-new").exists()
+    assert {pin.name for pin in (pins / "maps").iterdir()} == set(_PROGRAM.maps)
     successor.close()
 
 
@@ -191,18 +227,18 @@ def test_array_of_slots_grows_under_what_is_served(plane: Dataplane, pins: Path)
     successor.close()
 
 
-def test_pool_written_again_leaves_its_old_region_to_rest(pins: Path) -> None:
+def test_table_of_another_size_leaves_the_old_region_to_rest(pins: Path) -> None:
     now = 0.0
     plane = Dataplane(pins, now=lambda: now)
     serve(plane)
     first = plane._pools._pools.values[0].table.first_line
 
-    plane.put_pool("web", REACHES, spread(3), stamp=8)
+    plane.put_pool("web", REACHES, [*spread(3), 0], stamp=8)
     second = plane._pools._pools.values[0].table.first_line
     plane.put_pool("web", REACHES, spread(3), stamp=9)
     third = plane._pools._pools.values[0].table.first_line
     now = 5.0
-    plane.put_pool("web", REACHES, spread(3), stamp=10)
+    plane.put_pool("web", REACHES, [*spread(3), 0], stamp=10)
 
     assert len({first, second, third}) == 3
     assert plane._pools._pools.values[0].table.first_line == first

@@ -150,6 +150,19 @@ def test_an_allowed_client_is_told_by_which_prefix() -> None:
     )
 
 
+def test_a_client_is_told_whether_it_is_denied_and_by_which_prefix() -> None:
+    denied = frozenset({ip_network("1.0.0.0/8")})
+    refused = explained(tables(service(denied_sources=denied)))
+    others = explained(tables(service(denied_sources=frozenset({ip_network("2.0.0.0/8")}))))
+
+    assert refused.verdict == "drop_source"
+    assert refused.steps[-1] == (
+        "the service denies 1.0.0.0/8, which 1.1.1.1 is in: its packets are dropped and counted"
+    )
+    assert others.verdict == "sent"
+    assert "the service denies 2.0.0.0/8, and 1.1.1.1 is in none of them" in others.steps
+
+
 @pytest.mark.parametrize(
     ("affinity", "counted"),
     [

@@ -6,6 +6,7 @@ import pytest
 
 from headrace import dataplane
 from headrace.dataplane import layout
+from headrace.maglev import SKETCH_BYTES
 from headrace.model import limits
 
 from .btf import StructLayout, read_structs
@@ -27,6 +28,7 @@ PAIRS = [
     ("headrace", "port", layout.Port),
     ("headrace", "flow_key", layout.FlowKey),
     ("headrace", "note", layout.Note),
+    ("headrace", "flow_sketch", layout.FlowSketch),
     ("headrace", "fragment_key", layout.FragmentKey),
     ("headrace", "fragment", layout.Fragment),
     ("headrace", "server_id_key", layout.ServerIdKey),
@@ -49,6 +51,10 @@ def test_struct_has_the_same_bytes_in_c_and_python(
 
     members = tuple((field[0], getattr(ours, field[0]).offset) for field in ours._fields_)
     assert StructLayout(ctypes.sizeof(ours), members) == theirs
+
+
+def test_a_sketch_of_flows_is_read_as_it_is_marked() -> None:
+    assert layout.SKETCH_BYTES == 1 << layout.SKETCH_BITS == SKETCH_BYTES
 
 
 def test_every_map_struct_of_the_layout_header_is_compared() -> None:

@@ -236,13 +236,54 @@ def test_room_for_many_pools_is_made_at_once(plane: Dataplane) -> None:
     assert len(plane._pools._lines._lines) == size
 
 
-def test_pools_changed_in_a_row_reuse_what_rested_a_little(plane: Dataplane, clock: Clock) -> None:
+def test_tables_put_in_a_row_reuse_what_rested_a_little(plane: Dataplane, clock: Clock) -> None:
     size = len(plane._pools._lines._lines)
     for number in range(100):
         clock.now += 0.06
-        plane.put_pool(f"pool{number % 5}", [A], [0] * 65_537, stamp=1)
+        slots = 65_537 + number // 5 % 2  # of another size a table has no past
+        plane.put_pool(f"pool{number % 5}", [A], [0] * slots, stamp=1)
 
     assert len(plane._pools._lines._lines) == size
+
+
+def test_owners_change_where_the_table_lies(plane: Dataplane) -> None:
+    put(plane, A)
+    place = plane._pools._regions[0]
+    table = plane._pools.tables()[0]
+    first = list(table.words)
+
+    for owners in ((B, A), (B, C, A), (C, *[A] * 70, B)):
+        put(plane, *owners)
+
+    assert plane._pools._regions[0] == place
+    assert list(table.words) != first
+    assert slot(plane, 0) == (C, A, True)
+
+
+def test_array_without_room_takes_any_number_of_changes_at_once(plane: Dataplane) -> None:
+    size = len(plane._pools._lines._lines)
+    names = [f"pool{number}" for number in range(8)]
+    for stamp in range(1, 4):
+        owner = stamp % 2
+        for name in names:
+            plane.put_pool(name, [A, B], [owner] * 65_537, stamp)
+
+    assert len(plane._pools._lines._lines) == size == 8 * 4100
+    assert set(plane.read().pools.values()) == {3}
+
+
+def test_slot_loses_a_dead_anchor_though_no_owner_in_its_block_changes(
+    plane: Dataplane, clock: Clock
+) -> None:
+    put(plane, A)
+    put(plane, B, A)
+    plane.set_down(frozenset({A.endpoint}))
+    clock.now += 5
+
+    put(plane, B, *[A] * 63, C)
+
+    assert slot(plane, 0) == (B, None, True)
+    assert [age(plane, block).changed_s for block in (0, 1)] == [1000, 1005]
 
 
 # --- endpoints -----------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from scapy.packet import Packet
 
 from headrace.dataplane.reference import Memory, Note
 from headrace.dataplane.tables import BlockAge, EndpointRow, Tables
+from headrace.maglev import count_flows
 from headrace.model import FlowTable, Protocol, Tuning
 
 from .reference_tables import (
@@ -104,7 +105,17 @@ class TestTcp:
         memory = Memory()
 
         assert goes_to(ACK, moved(), memory) == ANCHOR
-        assert memory == Memory(departures={("web", 0): NOW_S})
+        assert (memory.notes, memory.departures) == ({}, {("web", 0): NOW_S})
+
+    def test_flows_are_counted_at_whom_they_are_sent_to_instead_of_the_owner(self) -> None:
+        memory = Memory()
+        for port in range(5000, 5020):
+            for flags in "SA":
+                goes_to(TCP(sport=port, dport=80, flags=flags), moved(), memory)
+            goes_to(TCP(sport=port + 100, dport=80, flags="A"), moved(), memory)
+
+        assert list(memory.sketches) == [ANCHOR]
+        assert count_flows(bytes(memory.sketches[ANCHOR])) == pytest.approx(20, abs=3)
 
     def test_without_an_anchor_it_goes_to_the_owner(self) -> None:
         memory = Memory()

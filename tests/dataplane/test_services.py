@@ -10,6 +10,7 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
 from headrace.dataplane import Dataplane, libbpf
+from headrace.dataplane.sources import Clients
 from headrace.model import (
     Affinity,
     FlowTable,
@@ -26,7 +27,11 @@ pytestmark = pytest.mark.bpf
 
 POOLS = ("web", "other")
 SOURCES = frozenset({ip_network("1.0.0.0/8"), ip_network("2001:db8:c::/48")})
+ALL = frozenset({ip_network("0.0.0.0/0"), ip_network("::/0")})
 PLAIN = ServiceEntry("web")
+BOTH_LISTS = ServiceEntry(
+    "web", sources=SOURCES, denied_sources=frozenset({ip_network("1.1.0.0/16")})
+)
 BY_SOURCE = ServiceEntry("web", affinity=Affinity.SOURCE_IP)
 
 
@@ -69,6 +74,9 @@ ENTRIES = [
     pytest.param("20.20.20.1:443/udp", ServiceEntry("web", quic=True), id="quic"),
     pytest.param("20.20.20.1:80/tcp", ServiceEntry("web", unserved=Unserved.PASS), id="pass"),
     pytest.param("20.20.20.0/24:80/tcp", ServiceEntry("web", sources=SOURCES), id="v4 prefix"),
+    pytest.param("20.20.20.1:80/tcp", ServiceEntry("web", denied_sources=SOURCES), id="denied"),
+    pytest.param("20.20.20.1:80/tcp", BOTH_LISTS, id="allowed and denied"),
+    pytest.param("20.20.20.1:80/tcp", ServiceEntry("web", denied_sources=ALL), id="all denied"),
     pytest.param("[2001:db8::/64]:80/tcp", BY_SOURCE, id="v6 prefix"),
     pytest.param(
         "20.20.20.1:80/tcp", ServiceEntry("web", Affinity.DESTINATION_PORT, FlowTable.NEVER)
@@ -127,8 +135,8 @@ def test_vip_prefix_is_one_until_its_last_service_goes(
 
     assert verdicts == ["sent", "pass_not_vip"]
     assert verdict(plane, inside, client) == "pass_not_vip"
-    assert not plane._settings.has_prefixes4
-    assert not plane._settings.has_prefixes6
+    assert not plane._services._vips.has_prefixes4
+    assert not plane._services._vips.has_prefixes6
 
 
 def test_exact_vip_and_prefix_around_it_are_two_vips(plane: Dataplane) -> None:
@@ -155,6 +163,37 @@ def test_only_allowed_sources_are_served(plane: Dataplane) -> None:
     assert verdict(plane, "20.20.20.1", "2.1.1.1") == "drop_source"
 
 
+def test_a_service_that_denies_some_serves_all_others(plane: Dataplane) -> None:
+    plane.put_service(key("20.20.20.1:80/tcp"), ServiceEntry("web", denied_sources=SOURCES))
+
+    assert verdict(plane, "20.20.20.1", "1.1.1.1") == "drop_source"
+    assert verdict(plane, "20.20.20.1", "2.1.1.1") == "sent"
+
+
+def test_the_longest_prefix_of_both_lists_counts(plane: Dataplane) -> None:
+    plane.put_service(key("20.20.20.1:80/tcp"), BOTH_LISTS)
+
+    clients = ["1.2.1.1", "1.1.1.1", "2.1.1.1"]
+    assert [verdict(plane, "20.20.20.1", each) for each in clients] == [
+        "sent",
+        "drop_source",
+        "drop_source",
+    ]
+
+
+def test_a_list_that_is_changed_leaves_nothing_of_the_one_before(pins: Path) -> None:
+    now = 0.0
+    plane = open_plane(pins, lambda: now)
+    for entry in (BOTH_LISTS, ServiceEntry("web", denied_sources=SOURCES), PLAIN):
+        plane.put_service(key("20.20.20.1:80/tcp"), entry)
+
+    now = 5.0
+    plane.settle(30)
+
+    assert list(plane._services._sources._map) == []
+    plane.close()
+
+
 def test_services_with_equal_sources_share_a_list_which_goes_with_the_last(pins: Path) -> None:
     now = 0.0
     plane = open_plane(pins, lambda: now)
@@ -162,7 +201,7 @@ def test_services_with_equal_sources_share_a_list_which_goes_with_the_last(pins:
     keys = [key(f"20.20.20.1:{port}/tcp") for port in (80, 81)]
     for each in keys:
         plane.put_service(each, entry)
-    assert list(plane._services._sources.read().values()) == [SOURCES]
+    assert list(plane._services._sources.read().values()) == [Clients(allowed=SOURCES)]
 
     plane.remove_service(keys[0])
     plane.put_service(keys[1], PLAIN)
@@ -221,7 +260,7 @@ def test_packets_without_ports_are_counted_for_the_service_with_the_lowest_port(
 
     libbpf.run_program(plane.program_fd, bytes(Ether(dst=OWN_MAC.hex(":")) / later))
 
-    assert [plane.service_count(each).packets for each in keys] == [0, 1]
+    assert [each.packets for each in plane.service_counts(keys)] == [0, 1]
 
 
 class Clock:
@@ -269,7 +308,7 @@ def kernel_state(plane: Dataplane) -> object:
         sorted((bytes(k), v.flags, v.affinity, v.flow_table) for k, v in services._items()),
         sorted((bytes(k), v.number) for k, v in services._prefixes.items()),
         bytes(services._filter),
-        (plane._settings.has_prefixes4, plane._settings.has_prefixes6),
+        (plane._services._vips.has_prefixes4, plane._services._vips.has_prefixes6),
         sorted(map(sorted, (map(str, each) for each in services._sources.read().values()))),
     )
 

@@ -1,5 +1,6 @@
 """Sends packets through the kernel's program and the reference, and holds one to the other."""
 
+import ctypes
 import struct
 import time
 from collections.abc import Iterator, Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from headrace.dataplane import Dataplane, all_verdicts, detach_all, layout, libbpf, reference
-from headrace.dataplane.maps import Counters, HashMap
+from headrace.dataplane.maps import Counters, HashMap, SharedArray
 from tests.packets import services, world
 from tests.packets.every import CASES
 
@@ -45,6 +46,9 @@ class Comparison:
                 ("fragments", layout.FragmentKey, layout.Fragment),
             )
         ]
+        self._sketches = SharedArray(
+            libbpf.open_pin(directory / "maps" / "flow_sketches"), layout.FlowSketch
+        )
         self._memory = reference.Memory()
         self._counted = self._counts()
         self._since_forgotten = 0
@@ -64,12 +68,22 @@ class Comparison:
         outcome = reference.process(packet, world.INGRESS, self._tables, self._memory, before_s)
         what = self._judge(packet, outcome, code, frame)
         self._since_forgotten += 1
+        if self._since_forgotten >= FORGET_AFTER:
+            what = what or self._judge_flows()
         if what or self._since_forgotten >= FORGET_AFTER:
             self.forget()
         return Difference(packet, what) if what else None
 
+    def _judge_flows(self) -> str:
+        """Whether both have seen the same flows at the same endpoints."""
+        seen = {i: bytes(each) for i, each in enumerate(self._sketches.values) if any(each.ranks)}
+        if seen == self._memory.sketches:
+            return ""
+        return f"the kernel saw flows at {seen}, the reference at {self._memory.sketches}"
+
     def forget(self) -> None:
         """Empty what packets left behind, on both sides."""
+        ctypes.memset(self._sketches.values, 0, ctypes.sizeof(self._sketches.values))
         for kept in self._kept:
             kept.clear()
         self._memory = reference.Memory()

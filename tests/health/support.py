@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
-from headrace.health import Checker
+from headrace.health import Checker, ProbeWay
 from headrace.model import Belief, Health, Probe, ProbePath, ProbeTarget
 
 FAST = Probe(path=ProbePath.DIRECT, interval_s=0.02, timeout_s=0.2, rise=1, fall=1)
@@ -21,12 +21,12 @@ PATIENCE_S = 10.0
 class Paths:
     """Paths as a test wants them."""
 
-    mark: int | None = None
+    way: ProbeWay | None = None
     cause: str = ""
     asked: list[tuple[ProbeTarget, str]] = field(default_factory=list)
 
-    def mark_of(self, target: ProbeTarget) -> int | None:
-        return self.mark
+    def way_of(self, target: ProbeTarget) -> ProbeWay | None:
+        return self.way
 
     def likely_cause(self, target: ProbeTarget, failure: str) -> str:
         self.asked.append((target, failure))

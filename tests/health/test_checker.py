@@ -203,7 +203,7 @@ async def test_a_checker_that_was_ended_can_run_again() -> None:
 
 
 async def test_a_tunnel_without_a_path_fails_with_its_likely_cause() -> None:
-    paths = Paths(mark=None, cause="eth0 is down")
+    paths = Paths(way=None, cause="eth0 is down")
     target = direct(1, TUNNEL)
 
     belief = await first_belief(target, paths)

@@ -15,13 +15,14 @@ from typing import Any
 
 import pytest
 
+from headrace.health import ProbeWay
 from headrace.model import Belief, Health, Probe, ProbeKind, ProbePath, ProbeTarget
 from tests.health.support import FAST, Paths, direct, first_belief, like
 from tests.underlay.network import Namespace, connect, namespaces
 
 pytestmark = pytest.mark.netns
 
-MARK = 0x48520001
+WAY = ProbeWay(0x48520001)
 VIP = {4: "203.0.113.1", 6: "2001:db8:ffff::1"}
 ENDPOINT = {4: "10.0.0.2", 6: "2001:db8::2"}
 PORT = 8080
@@ -95,9 +96,9 @@ def serving(endpoint: Namespace, version: int, kind: ProbeKind = ProbeKind.HTTP)
         server.server_close()
 
 
-def probed(node: Namespace, target: ProbeTarget, mark: int | None = MARK) -> Belief:
+def probed(node: Namespace, target: ProbeTarget, way: ProbeWay = WAY) -> Belief:
     """What a checker on the node believes of a target first."""
-    return node.inside(lambda: asyncio.run(first_belief(target, Paths(mark))))
+    return node.inside(lambda: asyncio.run(first_belief(target, Paths(way))))
 
 
 def target(version: int, probe: Probe) -> ProbeTarget:
@@ -115,7 +116,7 @@ def test_a_tunnel_probe_goes_to_the_vip_by_the_way_of_its_mark(
     with serving(endpoint, version):
         assert probed(node, target(version, probe)).health is Health.UP
 
-        lost = probed(node, target(version, probe), mark=0x1)
+        lost = probed(node, target(version, probe), ProbeWay(0x1))
         assert lost.health is Health.DOWN
         assert lost.reason.startswith("no path: network unreachable")
 

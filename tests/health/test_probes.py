@@ -293,7 +293,7 @@ async def test_sctp_fails_when_it_is_refused_or_says_that_the_kernel_lacks_it() 
         assert down(await first_belief(target)) == "refused"
         return
     with pytest.raises(OSError, match="Protocol not supported") as caught:
-        open_socket(SCTP, target, mark=None)
+        open_socket(SCTP, target, way=None)
     result = result_of(caught.value)
     assert result.vote is Health.UNKNOWN
     assert result.words.startswith("cannot probe: protocol not supported (this kernel lacks it")

@@ -11,14 +11,14 @@ import pytest
 from .budget import BUDGET, beyond
 from .cases import few_cases
 from .compilers import ROOT
-from .guest import run_both
+from .guest import LIMIT_GUEST_S, run_both
 from .trial import Trial, try_here
 from .verifier import Verified
 
 pytestmark = pytest.mark.bpf
 
 
-@pytest.mark.timeout(300)  # it takes 15 s on an idle machine, most of it to boot and import
+@pytest.mark.timeout(LIMIT_GUEST_S + 60)  # 15 s on an idle machine, most of it to boot and import
 def test_every_program_loads_on_debians_kernel_and_does_there_as_here(tmp_path: Path) -> None:
     here, guest = run_both(ROOT, few_cases(), tmp_path)
 

@@ -51,6 +51,25 @@ def test_one_that_ignores_the_request_is_killed(tmp_path: Path) -> None:
     assert not process.is_alive()
 
 
+def test_the_time_that_a_process_has_used_grows_with_its_work() -> None:
+    own = ProcessId.of(os.getpid())
+    assert own is not None
+    before_s = own.cpu_s()
+
+    while (used_s := own.cpu_s() - before_s) <= 0:
+        pass
+
+    assert used_s < 10
+
+
+def test_an_ended_process_has_no_time_to_tell_of(tmp_path: Path) -> None:
+    process = start(tmp_path, "sleep", "60")
+    end_processes([process])
+
+    with pytest.raises(UnavailableError, match="has ended"):
+        ProcessId(process.pid, process.start_ticks - 1).cpu_s()
+
+
 def test_a_process_that_took_over_the_pid_is_left_alone() -> None:
     with subprocess.Popen(["sleep", "60"]) as other:
         real = ProcessId.of(other.pid)

@@ -32,7 +32,7 @@ def one_light(heavy: int) -> list[Candidate]:
     return [light, *(Candidate(ip_address(0x0A000001 + i), 256) for i in range(heavy))]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(seeds, pools(), slot_counts)
 def test_kernel_and_reference_agree(seed: int, pool: list[Candidate], slot_count: int) -> None:
     try:
@@ -45,7 +45,6 @@ def test_kernel_and_reference_agree(seed: int, pool: list[Candidate], slot_count
     assert statics(table) == oracle.statics(seed, table.records, table.base)
 
 
-@settings(deadline=None)
 @given(seeds, pools(tiny_weights), slot_counts, st.randoms())
 def test_the_order_of_endpoints_does_not_matter(
     seed: int, pool: list[Candidate], slot_count: int, shuffler: random.Random
@@ -59,7 +58,6 @@ def test_the_order_of_endpoints_does_not_matter(
     assert (again.base, again.owners) == (table.base, table.owners)
 
 
-@settings(deadline=None)
 @given(seeds, pools(tiny_weights), slot_counts, st.data())
 def test_history_does_not_matter(
     seed: int, pool: list[Candidate], slot_count: int, data: st.DataObject
@@ -90,7 +88,6 @@ def test_another_configuration_is_no_help() -> None:
         assert helped.base == build_table(seed, pool, slot_count).base != table.base
 
 
-@settings(deadline=None)
 @given(seeds, pools(tiny_weights), slot_counts, st.data())
 def test_a_change_of_health_or_drain_moves_nobody_elses_slot(
     seed: int, pool: list[Candidate], slot_count: int, data: st.DataObject
@@ -107,7 +104,6 @@ def test_a_change_of_health_or_drain_moves_nobody_elses_slot(
     assert moved.needless == 0
 
 
-@settings(deadline=None)
 @given(seeds, pools(st.integers(1, 3)), slot_counts)
 def test_shares_are_exact_to_one_slot(seed: int, pool: list[Candidate], slot_count: int) -> None:
     base = build_table(seed, pool, slot_count).base
@@ -119,7 +115,6 @@ def test_shares_are_exact_to_one_slot(seed: int, pool: list[Candidate], slot_cou
         assert base.count(index) in {due, due + (rest > 0)}
 
 
-@settings(deadline=None)
 @given(seeds, pools(tiny_weights), slot_counts)
 def test_who_answers_is_up_if_anybody_is(seed: int, pool: list[Candidate], slot_count: int) -> None:
     table = build_table(seed, pool, slot_count)
@@ -144,7 +139,6 @@ def test_drained_endpoints_keep_their_own_slots_when_nobody_else_is_up() -> None
     assert table.owners == table.base
 
 
-@settings(deadline=None)
 @given(seeds, pools(tiny_weights), slot_counts)
 def test_statics_are_the_first_in_line_whatever_the_health(
     seed: int, pool: list[Candidate], slot_count: int

@@ -7,8 +7,10 @@ from ipaddress import ip_address, ip_network
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from headrace.control import EndpointView, PeerView, PortView, ServiceView, Status
+from headrace.control.views import pools_of
 from headrace.metrics import render
 from headrace.model import (
+    BfdState,
     Count,
     Document,
     Encapsulation,
@@ -43,7 +45,7 @@ pools:
     - {address: 10.0.0.2}
     - {address: 10.0.0.3, state: draining}
     - {address: 10.0.0.4, state: disabled}
-bgp: {as: 64512, router_id: 192.0.2.9, peers: [{address: 192.0.2.10, as: 65001}]}
+bgp: {as: 64512, router_id: 192.0.2.9, bfd: {}, peers: [{address: 192.0.2.10, as: 65001}]}
 """
 """Every kind of thing that has a metric."""
 
@@ -81,6 +83,7 @@ class Node:
     healths: Mapping[IPAddress, Health] = field(default_factory=dict)
     not_forwarding: frozenset[str] = frozenset()
     problems: tuple[str, ...] = ()
+    bfd: BfdState = BfdState.UP
     drain: str = "active"
     drain_left_s: float | None = None
 
@@ -88,6 +91,7 @@ class Node:
         """The node, its services announced if they are to be."""
         document = self.document
         bgp = document.bgp
+        services = tuple(self._service(service) for service in document.services)
         return Status(
             node=document.node.name or "",
             version="1.2.3",
@@ -95,10 +99,11 @@ class Node:
             hash_seed_is_default=document.cluster.hash_seed == 0,
             ports=(PortView("eth0", "native"), PortView("eth1", "missing")),
             peers=tuple(
-                PeerView(peer.address, peer.as_number, SessionState.UP, 12.5, PREFIXES)
+                PeerView(peer.address, peer.as_number, SessionState.UP, 12.5, self.bfd, PREFIXES)
                 for peer in (bgp.peers if bgp else ())
             ),
-            services=tuple(self._service(service) for service in document.services),
+            services=services,
+            pools=pools_of(services),
             verdicts=VERDICTS,
             drain=self.drain,
             drain_left_s=self.drain_left_s,
@@ -123,6 +128,7 @@ class Node:
             affinity=service.affinity,
             flow_table=service.flow_table,
             sources=service.sources,
+            denied_sources=service.denied_sources,
             quic=service.quic,
             unserved=service.unserved,
             forwarding=forwarding,
@@ -147,6 +153,7 @@ class Node:
             reachable=True,
             sent=self.sent.get((endpoint.address, encapsulation), Count(0, 0)),
             packets_per_s=2.5 if drains else None,
+            flows_seen=7 if drains else None,
             drain_left_s=30.0 if drains else None,
         )
 

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from headrace.dataplane import all_verdicts
 from headrace.metrics import CONTENT_TYPE, LEGACY, METRICS, Kind, Metric, read_process
 from headrace.metrics.scene import label_text
-from headrace.model import Count, Encapsulation, parse_document
+from headrace.model import BfdState, Count, Encapsulation, parse_document
 from tests.metrics.node import PROCESS, VIP_KEY, Node, busy_node, names_of, samples_of
 
 TABLE = {metric.name: metric for metric in (*METRICS, *LEGACY)}
@@ -154,6 +154,19 @@ def test_a_session_tells_its_peer_and_how_it_is() -> None:
     assert node.samples("headrace_bgp_session_up") == {peer: 1}
     assert node.samples("headrace_bgp_session_state_seconds") == {peer: 12.5}
     assert node.samples("headrace_bgp_announced_prefixes") == {peer: 1}
+
+
+@pytest.mark.parametrize(
+    ("state", "samples"),
+    [(BfdState.OFF, []), (BfdState.DOWN, [0]), (BfdState.INIT, [0]), (BfdState.UP, [1])],
+)
+def test_only_peers_that_bfd_is_to_watch_tell_whether_it_does(
+    state: BfdState, samples: list[float]
+) -> None:
+    node = busy_node()
+    node.bfd = state
+
+    assert list(node.samples("headrace_bfd_up").values()) == samples
 
 
 def test_only_services_that_are_to_be_announced_tell_whether_they_are() -> None:

@@ -74,6 +74,7 @@ endpoints = st.builds(
     weight=st.integers(0, 256),
     state=st.sampled_from(OperatorState),
     drain_timeout_s=st.none() | seconds,
+    health=st.sampled_from([None, "none"]),
 )
 checks = (
     st.builds(
@@ -172,7 +173,8 @@ bgps = st.builds(
     next_hop=st.just("self") | unicast,
     aggregate=st.lists(prefixes, max_size=2, unique=True).map(tuple),
     keep_announced_s=st.integers(0, 86_400),
-    bfd=st.none() | st.builds(Bfd, multiplier=st.integers(2, 255)),
+    withdraw_drain_s=st.integers(0, 86_400),
+    bfd=st.none() | st.builds(Bfd, multiplier=st.integers(1, 255)),
     graceful_restart_s=st.none() | st.integers(1, 4095),
     peers=st.lists(peers, min_size=1, max_size=2, unique_by=lambda peer: peer.address).map(tuple),
 )

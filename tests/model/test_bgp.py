@@ -29,6 +29,7 @@ def test_what_is_not_said_has_a_default() -> None:
 
     assert (bgp.speaker, bgp.role) == (SpeakerKind.EXABGP, Role.ACTIVE)
     assert (bgp.keep_announced_s, bgp.graceful_restart_s) == (60, None)
+    assert bgp.withdraw_drain_s == 0
     assert bgp.given_next_hop is None
     assert (peer.hold_time_s, peer.gtsm, peer.carried) == (9, False, frozenset({Family.IPV4}))
 

@@ -182,6 +182,65 @@ def test_probes_need_a_port() -> None:
     assert parse_document(pool % "kind: ping" + services)
 
 
+def test_only_services_that_speak_the_probes_protocol_need_a_port() -> None:
+    pool = "pools: {p: {endpoints: [{address: 56.0.0.1}], health: {kind: udp}}}\n"
+    services = (
+        "services: [{vip: 20.20.20.1, protocol: tcp, port: any, pool: p},"
+        " {vip: 20.20.20.1, protocol: udp, port: 53, pool: p}%s]"
+    )
+
+    assert parse_document(pool + services % "")
+    assert problems_of(
+        pool + services % ", {vip: 20.20.20.2, protocol: tcp, port: any, pool: p}"
+    ) == [
+        (
+            "pools.p.health: 20.20.20.2:any/tcp has no port of its own to send probes to; give the "
+            "check a port"
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("health", "problem"),
+    [
+        ("slow", "pools.p.endpoints[0].health: 'slow' is not under health; there: none"),
+        (
+            "{kind: ping, port: 80}",
+            (
+                "pools.p.endpoints[0].health.port: is for tcp, http, https, udp, sctp, not ping; "
+                "leave it out"
+            ),
+        ),
+    ],
+)
+def test_an_endpoints_own_check_must_be_one(health: str, problem: str) -> None:
+    text = (
+        f"pools: {{p: {{endpoints: [{{address: 56.0.0.1, health: {health}}}]}}}}\n"
+        "services: [{vip: 20.20.20.1, protocol: tcp, port: 80, pool: p}]"
+    )
+
+    assert problems_of(text) == [problem]
+
+
+def test_the_places_to_probe_have_a_limit() -> None:
+    endpoints = ", ".join(f"{{address: 10.0.{n // 250}.{n % 250 + 1}}}" for n in range(257))
+    services = ", ".join(
+        f"{{vip: 20.20.20.1, protocol: tcp, port: {port}, pool: p}}" for port in range(1, 257)
+    )
+    text = (
+        f"pools: {{p: {{endpoints: [{endpoints}], health: {{interval_s: 60%s}}}}}}\n"
+        f"services: [{services}]"
+    )
+
+    assert problems_of(text % "") == [
+        (
+            "health: 65792 endpoints at VIPs and ports to probe are over the limit of 65536; give "
+            "the checks a port, or the pools fewer services"
+        )
+    ]
+    assert parse_document(text % ", port: 80")
+
+
 def test_probes_a_second_have_a_limit() -> None:
     endpoints = ", ".join(f"{{address: 10.0.{n // 250}.{n % 250 + 1}}}" for n in range(501))
     text = (

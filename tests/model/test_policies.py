@@ -180,6 +180,20 @@ def test_vips_may_lie_in_each_other_and_any_port_beside_others() -> None:
             id="sources of the other family, and twice",
         ),
         pytest.param(
+            [service(f"{ONE}, sources: [10.0.0.0/8], denied_sources: [10.0.0.0/8, '::/0']")],
+            [
+                (
+                    "services[0].denied_sources[0]: 10.0.0.0/8 is already services[0].sources[0]; "
+                    "keep one of them"
+                ),
+                (
+                    "services[0].denied_sources[1]: ::/0 is no client of VIP 20.20.20.1; "
+                    "give IPv4 ones"
+                ),
+            ],
+            id="sources that are allowed and denied",
+        ),
+        pytest.param(
             [service(f"{ONE}, sources: []")],
             ["services[0].sources: is empty; give at least one entry or leave it out"],
             id="sources that are none",

@@ -86,6 +86,45 @@ def clients() -> list[Case]:
     return cases
 
 
+DENIED_PORT, BOTH_PORT, NOBODY_PORT = 86, 87, 88
+LISTED = {
+    # what, client: served where some are denied; where others are allowed besides
+    4: {
+        "in a shorter prefix that is allowed": ("198.51.100.127", True, True),
+        "in a longer prefix that is denied": ("198.51.100.128", False, False),
+        "at the end of one that is denied": ("8.255.255.255", False, False),
+        "behind one that is denied": ("9.0.0.0", True, False),
+        "at the one address that is denied here and allowed there": ("9.9.9.9", False, True),
+    },
+    6: {
+        "in a shorter prefix that is allowed": ("2001:db8:c:7fff::", True, True),
+        "in a longer prefix that is denied": ("2001:db8:c:8000::", False, False),
+        "at the end of one that is denied": ("2001:db8:d:ffff::ffff", False, False),
+        "behind one that is denied": ("2001:db8:e::", True, False),
+        "at the one address that is allowed again": ("2001:db8:d::1", False, True),
+    },
+}
+
+
+def lists() -> list[Case]:
+    """Clients that are denied, alone and beside those that are allowed."""
+    cases: list[Case] = []
+    for family in FAMILIES:
+        vip = services.SOURCES[family]
+        for what, (client, *served) in LISTED[family].items():
+            for port, is_served in zip(
+                (DENIED_PORT, BOTH_PORT, NOBODY_PORT), (*served, False), strict=True
+            ):
+                packet = frame(ip(vip, client) / tcp(port))
+                name = f"IPv{family}: a client {what}, port {port}"
+                cases.append(
+                    sent(name, packet, world.WEB)
+                    if is_served
+                    else dropped(name, packet, "drop_source")
+                )
+    return cases
+
+
 def order() -> list[Case]:
     """What counts before the list does, and what it counts for."""
     cases: list[Case] = []
@@ -122,4 +161,4 @@ def order() -> list[Case]:
     return cases
 
 
-CASES = [*clients(), *order()]
+CASES = [*clients(), *lists(), *order()]

@@ -147,11 +147,15 @@ def always(family: int) -> list[Case]:
 def always_in_fragments(family: int) -> list[Case]:
     vip, pool = services.ALWAYS[family], world.ALWAYS
     sport = next(_sports)
-    early = fragment(vip, 17, bytes(udp(53, sport)) + bytes(8), more=True, ident=0x7100)
+
+    def first(ident: int) -> bytes:
+        return fragment(vip, 17, bytes(udp(53, sport)) + bytes(8), more=True, ident=ident)
+
+    early = first(0x7100)
     return [
         sent(
             f"IPv{family} UDP, always: the first fragment of a noted flow goes where that is",
-            fragment(vip, 17, bytes(udp(53, sport)) + bytes(8), more=True, ident=0x7101),
+            first(0x7101),
             pool,
             flow=flow(vip, Protocol.UDP, 53, sport),
             to=pool.reaches[A],
@@ -159,11 +163,12 @@ def always_in_fragments(family: int) -> list[Case]:
         ),
         sent(
             f"IPv{family} UDP, always: a later fragment goes where its flow is noted",
-            fragment(vip, 17, bytes(8), offset=2, ident=0x7100),
+            fragment(vip, 17, bytes(8), offset=2, ident=0x7102),
             pool,
             flow=flow(vip, Protocol.UDP, 53, sport),
             to=pool.reaches[A],
             early=(early,),
+            before=(first(0x7102),),  # its own first one is known for `LIMIT_FRAGMENT_S` only
         ),
     ]
 

@@ -85,6 +85,10 @@ EVERYBODY: dict[int, frozenset[IPNetwork]] = {
     4: frozenset({ip_network("0.0.0.0/0")}),
     6: frozenset({ip_network("::/0")}),
 }
+DENIED: dict[int, frozenset[IPNetwork]] = {
+    4: frozenset(ip_network(each) for each in ("198.51.100.128/25", "8.0.0.0/8", "9.9.9.9/32")),
+    6: frozenset(ip_network(each) for each in ("2001:db8:c:8000::/49", "2001:db8:d::/48")),
+}
 
 Services = dict[ServiceKey, ServiceEntry]
 
@@ -163,12 +167,17 @@ def choosing(family: int) -> Services:
     by_port = {"affinity": Affinity.DESTINATION_PORT}
     allowed, everybody = {"sources": ALLOWED[family]}, {"sources": EVERYBODY[family]}
     others = {"sources": EVERYBODY[10 - family]}  # of the other family
+    denied = {"denied_sources": DENIED[family]}
+    both_lists = {"sources": ALLOWED[family], "denied_sources": DENIED[family] - ALLOWED[family]}
     return {
         **of_every_protocol(SOURCES[family], 80, world.WEB, **allowed),
         **of_every_protocol(SOURCES[family], 81, world.WEB, **everybody),
         **of_every_protocol(SOURCES[family], 82, world.WEB),
         **of_every_protocol(SOURCES[family], 84, world.WEB, **others),
         **of_every_protocol(SOURCES[family], 85, world.WEB, sources=EVERYBODY[4] | EVERYBODY[6]),
+        **of_every_protocol(SOURCES[family], 86, world.WEB, **denied),
+        **of_every_protocol(SOURCES[family], 87, world.WEB, **both_lists),
+        **of_every_protocol(SOURCES[family], 88, world.WEB, denied_sources=EVERYBODY[family]),
         **of_every_protocol(BY_SOURCE[family], 80, world.WEB, **by_source),
         **of_every_protocol(BY_SOURCE[family], 443, world.WEB, **by_source),
         **of_every_protocol(BY_SOURCE_MIXED[family], 80, world.WEB, **by_source),

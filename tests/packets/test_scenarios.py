@@ -249,11 +249,11 @@ def test_a_service_counts_what_comes_for_it(arena: Arena, family: int) -> None:
     key = ServiceKey(vip, Protocol.TCP, 80)
     refused = {4: "8.8.8.8", 6: "2001:db8:bad::1"}[family]
     packets = [ip(vip), ip(vip, refused)]  # the second is counted though it is dropped
-    before = arena.dataplane.service_count(key)
+    before = arena.dataplane.service_counts([key])[0]
 
     for packet in packets:
         send(arena, frame(packet / transport(Protocol.TCP)) + bytes(9))
 
-    after = arena.dataplane.service_count(key)
+    after = arena.dataplane.service_counts([key])[0]
     size = len(packets[0] / transport(Protocol.TCP))
     assert (after.packets - before.packets, after.bytes - before.bytes) == (2, 2 * size)

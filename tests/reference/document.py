@@ -325,7 +325,13 @@ def _is_document(values: dict[str, Any]) -> bool:
 
 def _enums() -> dict[str, type[enum.StrEnum]]:
     """The words that keys take."""
-    kinds = {each.__name__: each for each in enum.StrEnum.__subclasses__()}
+    # Other rooms have enumerations of the same names.
+    ours = (
+        each
+        for each in enum.StrEnum.__subclasses__()
+        if each.__module__.startswith("headrace.model.")
+    )
+    kinds = {each.__name__: each for each in ours}
     return {name: kinds[name] for name in _definitions() if name in kinds}
 
 

@@ -30,7 +30,7 @@ bytes. A member that *flips* is written while packets read it, as one word. `slo
 _SIZES = {"__u8": 1, "__u16": 2, "__be16": 2, "__u32": 4, "__be32": 4, "__u64": 8, "__be64": 8}
 _MANY = re.DOTALL | re.MULTILINE
 _COMMENT = r"/\*(?:(?!\*/).)*\*/"
-_DEFINE = re.compile(rf"^#define[ \t]+(\w+)[ \t]+([^\n]+?)[ \t]*({_COMMENT})?$", _MANY)
+_DEFINE = re.compile(rf"^#define[ \t]+(\w+)[ \t]+([^\n\\]+?)[ \t]*({_COMMENT})?$", _MANY)
 _ENUM = re.compile(r"^enum (\w+) \{\n(.*?)^\};", _MANY)
 _ENUMERATOR = re.compile(rf"^\t(\w+)(?: = (\d+))?,[ \t]*({_COMMENT})?$", _MANY)
 _STRUCT = re.compile(rf"({_COMMENT}\n)?^struct (\w+) \{{\n(.*?)^\}};", _MANY)

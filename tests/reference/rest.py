@@ -15,7 +15,7 @@ from headrace.api import build_app
 from headrace.api.answers import status_of
 from headrace.api.loxilb import PREFIX, build_loxilb
 from headrace.model import Document, LbError
-from tests.api.fakes import FakeOperator
+from tests.api.fakes import FakeHost, FakeOperator
 from tests.reference import schema
 from tests.reference.markdown import anchor, code, sentence, table
 
@@ -52,7 +52,7 @@ _METHODS = ("get", "put", "post", "delete", "patch")
 
 def build_page() -> str:
     """The page in Markdown."""
-    described = build_app(FakeOperator()).openapi()
+    described = build_app(FakeOperator(), FakeHost()).openapi()
     page = _HEAD + _overview(described)
     for method, path, told in _operations(described):
         page += _operation(described["components"]["schemas"], f"{method} {path}", told)
@@ -201,17 +201,21 @@ def _bodies(definitions: Mapping[str, schema.Schema]) -> str:
     return page + "### Words\n\n" + table(("word", "one of", "meaning"), words)
 
 
+_NOT_SERVED = "Whatever else LoxiLB has."
+"""Of the route that refuses what is not served."""
+
+
 def _loxilb() -> str:
     """Paths for clients that were made for LoxiLB."""
     served, empty, refused = [], [], []
-    for route in build_loxilb(FakeOperator()).routes:
+    for route in build_loxilb(FakeOperator(), FakeHost()).routes:
         assert isinstance(route, APIRoute)
         methods = ", ".join(map(code, sorted(route.methods or ())))
         path = code(route.path.removeprefix(PREFIX) or "/")
         text = inspect.getdoc(route.endpoint)
         if text is None:
             empty.append((methods, path, code(_answer_of(route))))
-        elif "{rest" in route.path or path == code("/metrics"):
+        elif text == _NOT_SERVED:
             refused.append((methods, path, "501"))
         else:
             served.append((methods, path, text.split("\n\n")[0]))

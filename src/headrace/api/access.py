@@ -11,6 +11,7 @@ import contextlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from http import HTTPStatus
 from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
@@ -91,6 +92,14 @@ class Access:
                 return _by_certificate(peer)
         return await self._by_token(secret, _place(peer))
 
+    async def may_still(self, peer: Peer, authorization: str) -> bool:
+        """Whether a caller who was let in would be now: a token may be revoked, or expire."""
+        secret = _secret_of(authorization)
+        if secret.startswith(PREFIX) or (isinstance(peer, TlsPeer) and secret):
+            return await asyncio.to_thread(self._tokens.find, secret, datetime.now(UTC)) is not None
+        expires = peer.expires if isinstance(peer, TlsPeer) else None
+        return expires is None or datetime.now(UTC) < expires
+
     def _by_user(self, peer: UnixPeer) -> Caller:
         if peer.uid in self._writers:
             return Caller(f"uid:{peer.uid} ({self._writers[peer.uid]})", Role.WRITE)
@@ -111,7 +120,7 @@ class Access:
                 f"too many wrong tokens from {place}; try again in {wait_s:.0f} s",
                 retry_after=f"{wait_s:.0f}",
             )
-        token = await asyncio.to_thread(self._tokens.find, secret)
+        token = await asyncio.to_thread(self._tokens.find, secret, datetime.now(UTC))
         if token is None:
             self._failures.note(place, now)
             _log.warning("login_failed", place=place, blocked=self._failures.wait_s(place, now) > 0)
@@ -162,6 +171,8 @@ def guard(app: ASGIApp, access: Access) -> ASGIApp:
             await _denial(scope["path"], error)(scope, receive, send)
             return
         scope["state"]["caller"] = caller
+        authorization = headers.get(b"authorization", "")
+        scope["state"]["may_still"] = lambda: access.may_still(peer, authorization)
         await app(scope, receive, send)
 
     return guarded

@@ -11,6 +11,8 @@ from starlette.exceptions import HTTPException
 from headrace import __version__
 from headrace.api import loxilb
 from headrace.api.answers import answer_error, problem_answer
+from headrace.api.examples import EXAMPLES
+from headrace.api.host import Host
 from headrace.api.native import body_models, build_native
 from headrace.api.redaction import Redacted
 from headrace.control.ports import Operator
@@ -24,8 +26,8 @@ whole with every problem told by its path, the rule and the remedy.
 """
 
 
-def build_app(operator: Operator) -> FastAPI:
-    """The application; it asks only the operator's port."""
+def build_app(operator: Operator, host: Host) -> FastAPI:
+    """The application; it asks only the operator's port, and the host's."""
     app = FastAPI(
         title="Headrace",
         version=__version__,
@@ -37,7 +39,7 @@ def build_app(operator: Operator) -> FastAPI:
     )
     redacted = Redacted(operator)  # no route ever sees a secret
     app.include_router(build_native(redacted))
-    app.include_router(loxilb.build_loxilb(redacted))
+    app.include_router(loxilb.build_loxilb(redacted, host))
     app.add_exception_handler(LbError, _answer_lb_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(Exception, _answer_bug)
@@ -54,6 +56,9 @@ async def _answer_http_error(request: Request, error: Exception) -> Response:
     """Unknown paths and methods, before any route is reached."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
     status = HTTPStatus(error.status_code)
+    if loxilb.is_loxilb(request) and request.method == "OPTIONS" and error.status_code == 405:
+        # As LoxiLB does, but no page from elsewhere is let in: no header allows one.
+        return loxilb.answer_options(error.headers or {})
     told = f"{request.method} {request.url.path}: {status.phrase.lower()}"
     answer = (
         loxilb.answer_text(status, told)
@@ -85,5 +90,7 @@ def _describe(app: FastAPI) -> dict[str, Any]:
         known = described.setdefault("components", {}).setdefault("schemas", {})
         for name, schema in models.get("$defs", {}).items():
             known.setdefault(name, schema)
+        for name, example in EXAMPLES.items():
+            known[name]["examples"] = [example]
         app.openapi_schema = described
     return app.openapi_schema

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from headrace.model import ConfigError, LbError, parse_values
 
@@ -26,17 +26,33 @@ class RuleError(LbError):
 
 
 class Part(BaseModel):
-    """Keys come in any case and are compared in lower case; unknown ones are nobody's business."""
+    """Keys come in any case; unknown ones are nobody's business. An alias is as clients send it."""
 
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _find_keys(cls, values: object) -> object:
+        if not isinstance(values, Mapping):
+            return values
+        aliases = (field.alias or name for name, field in cls.model_fields.items())
+        known = {alias.lower(): alias for alias in aliases}
+        return {known.get(key.lower(), key): value for key, value in values.items()}
 
 
 def parse_body(text: str, model: type[_Model]) -> _Model:
     """What a request's body says; RuleError when it is not such a body."""
     try:
-        return model.model_validate(_plain(parse_values(text)))
+        values = parse_values(text)
     except ConfigError as error:
         raise RuleError(HTTPStatus.BAD_REQUEST, f"malformed body: {error}") from error
+    return parse_part(values, model)
+
+
+def parse_part(values: object, model: type[_Model]) -> _Model:
+    """What plain values say; RuleError when they are not such a body."""
+    try:
+        return model.model_validate(_plain(values))
     except ValidationError as error:
         raise _schema_error(error) from error
 
@@ -49,12 +65,10 @@ def refuse(status: HTTPStatus, text: str) -> RuleError:
 
 
 def _plain(value: object, depth: int = _DEPTH) -> object:
-    """Values as Go reads them: keys in any case, null the same as left out."""
+    """Values as Go reads them: null is the same as left out."""
     if depth and isinstance(value, Mapping):
         return {
-            str(key).lower(): _plain(inner, depth - 1)
-            for key, inner in value.items()
-            if inner is not None
+            str(key): _plain(inner, depth - 1) for key, inner in value.items() if inner is not None
         }
     if depth and isinstance(value, list):
         return [_plain(inner, depth - 1) for inner in value]

@@ -1,6 +1,7 @@
 """Who is at the other end of a connection, and who asks."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from headrace.api.tokens import Role
 
@@ -27,6 +28,7 @@ class TlsPeer:
     address: str
     name: str = ""  # common name
     units: tuple[str, ...] = ()  # organisational units
+    expires: datetime | None = None  # when the certificate does
 
 
 Peer = UnixPeer | LocalPeer | TlsPeer

@@ -53,13 +53,14 @@ def put_service(document: Document, text: str, raw: object) -> Document:
 def with_service(document: Document, service: Service, *, instead_of: Service | None) -> Document:
     """The document with a service added, or put where another one was."""
     services = list(document.services)
-    index = len(services) if instead_of is None else services.index(instead_of)
+    places = (n for n, each in enumerate(services) if each is instead_of)
+    index = next(places, len(services))
     services[index : index + 1] = [service]
     changed = document.model_copy(update={"services": tuple(services)})
     try:
-        check_document(changed)
+        check_document(changed, checked=document)
     except ConfigError as error:
-        raise ConfigError(_inside(error.problems, f"services[{index}]")) from error
+        raise ConfigError(inside(error.problems, f"services[{index}]")) from error
     return changed
 
 
@@ -70,7 +71,7 @@ def without_services(document: Document, labels: Iterable[str]) -> Document:
     return document.model_copy(update={"services": kept})
 
 
-def _inside(problems: Iterable[Problem], path: str) -> list[Problem]:
+def inside(problems: Iterable[Problem], path: str) -> list[Problem]:
     """The problems as one who sent only the part at this path sees them."""
     return [
         Problem(problem.path.removeprefix(path).removeprefix("."), problem.message)

@@ -11,6 +11,7 @@ import struct
 from asyncio import BaseTransport
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -98,7 +99,9 @@ def read_peer(transport: BaseTransport) -> Peer:
     subject = [pair for names in (certificate or {}).get("subject", ()) for pair in names]
     names = [value for key, value in subject if key == "commonName"]
     units = tuple(value for key, value in subject if key == "organizationalUnitName")
-    return TlsPeer(address, names[0] if names else "", units)
+    end = (certificate or {}).get("notAfter")
+    expires = None if end is None else datetime.fromtimestamp(ssl.cert_time_to_seconds(end), UTC)
+    return TlsPeer(address, names[0] if names else "", units, expires)
 
 
 def _read_unix_peer(sock: socket.socket) -> UnixPeer:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from headrace.api.bodies import Part, RuleError
 from headrace.control.views import PeerView
-from headrace.model import Bgp, ConfigError, Document, Peer, Role, SessionState, build_bgp
+from headrace.model import BfdState, Bgp, ConfigError, Document, Peer, Role, SessionState, build_bgp
 from headrace.model.fields import read_address
 
 NO_BGP = "loxilb bgp mode is disabled: post config/bgp/global first, or put bgp into the document"
@@ -17,32 +17,42 @@ MULTIHOP_TTL = 8
 BGP_PORT = 179
 BFD_PORT = 3784
 BFD_INTERVAL_US_MIN = 100_000
+_NO_SOURCE = ("", "0.0.0.0", "::")  # noqa: S104 - the node's own choice
+_BFD_STATES = {
+    BfdState.OFF: "BFDAdminDown",
+    BfdState.ADMIN_DOWN: "BFDAdminDown",
+    BfdState.DOWN: "BFDDown",
+    BfdState.INIT: "BFDInit",
+    BfdState.UP: "BFDUp",
+}
 
 NOT_DEFINED = "NOT_DEFINED"
 ROLES = {
     "MASTER": Role.ACTIVE,
     NOT_DEFINED: Role.ACTIVE,  # every node serves, as with anycast
     "BACKUP": Role.STANDBY,
+    # Nobody knows whether another node is there, so that one in trouble is the last to be taken.
     "FAULT": Role.STANDBY,
     "STOP": Role.STANDBY,
 }
+_NAMES = {Role.ACTIVE: "MASTER", Role.STANDBY: "BACKUP"}
 
 
 class Neighbour(Part):
     """A BGP peer as clients send it."""
 
-    address: str = Field(alias="ipaddress")
-    as_number: int = Field(alias="remoteas")
-    port: int = Field(0, alias="remoteport")
-    multihop: bool = Field(default=False, alias="setmultihop")
+    address: str = Field(alias="ipAddress")
+    as_number: int = Field(alias="remoteAs")
+    port: int = Field(0, alias="remotePort")
+    multihop: bool = Field(default=False, alias="setMultiHop")
 
 
 class Global(Part):
     """The node's own end of BGP. The port to listen on is not taken: sessions begin here."""
 
-    router_id: str = Field(alias="routerid")
-    as_number: int = Field(alias="localas")
-    next_hop_self: bool = Field(default=False, alias="setnexthopself")
+    router_id: str = Field(alias="routerId")
+    as_number: int = Field(alias="localAs")
+    next_hop_self: bool = Field(default=False, alias="setNextHopSelf")
 
 
 class Cistate(Part):
@@ -56,10 +66,10 @@ class Cistate(Part):
 class BfdSession(Part):
     """A BFD session as clients send it."""
 
-    remote: str = Field(alias="remoteip")
-    source: str = Field("", alias="sourceip")
+    remote: str = Field(alias="remoteIp")
+    source: str = Field("", alias="sourceIp")
     interval_us: int = Field(0, alias="interval")
-    retries: int = Field(0, alias="retrycount")
+    retries: int = Field(0, alias="retryCount")
 
 
 def put_neighbour(document: Document, neighbour: Neighbour) -> Document:
@@ -90,32 +100,33 @@ def without_neighbour(document: Document, address: str, as_number: str) -> Docum
     return _with_peers(document, [_raw(each) for each in bgp.peers if each is not known])
 
 
-def put_global(document: Document, settings: Global, role: Role | None) -> Document:
+def put_global(document: Document, settings: Global, state: str) -> Document:
     """The document with this AS and router id; again is the same as once.
 
-    `role` is what was asked before there was a section to keep it in.
+    `state` is what was asked before there was a section to keep its role in; empty for nothing.
     """
     raw = {} if document.bgp is None else _section(document.bgp)
     raw |= {"as": settings.as_number, "router_id": settings.router_id}
     if settings.next_hop_self:
         raw["next_hop"] = "self"
-    if role is not None:
-        raw["role"] = role
+    if state:
+        raw["role"] = ROLES[state]
     return document.model_copy(update={"bgp": _build(raw)})
 
 
-def read_role(wish: Cistate) -> Role:
-    """The role that a state means."""
+def read_state(wish: Cistate) -> str:
+    """The state that is asked for, one of those that mean a role."""
     if wish.state not in ROLES:
         raise RuleError(HTTPStatus.BAD_REQUEST, f"invalid cluster-state {wish.state!r}")
-    return ROLES[wish.state]
+    return wish.state
 
 
-def with_role(document: Document, role: Role) -> Document:
-    """The document with this role, if it has a bgp section to keep it in."""
+def with_state(document: Document, state: str) -> Document:
+    """The document with a state's role, if it has a bgp section to keep it in."""
     if document.bgp is None:
         return document
-    return document.model_copy(update={"bgp": document.bgp.model_copy(update={"role": role})})
+    bgp = document.bgp.model_copy(update={"role": ROLES[state]})
+    return document.model_copy(update={"bgp": bgp})
 
 
 def put_bfd(document: Document, session: BfdSession) -> Document:
@@ -134,7 +145,8 @@ def put_bfd(document: Document, session: BfdSession) -> Document:
     if session.retries:
         times["multiplier"] = session.retries
     peers = [_raw(each) | {"bfd": each is known or bgp.is_watched(each)} for each in bgp.peers]
-    if session.source and known.multihop:
+    if session.source not in _NO_SOURCE:
+        # BFD watches the way of the BGP session, so that both begin at one address.
         peers[bgp.peers.index(known)]["local_address"] = session.source
     return document.model_copy(
         update={"bgp": _build(_section(bgp) | {"bfd": times, "peers": peers})}
@@ -170,11 +182,11 @@ def listed_neighbour(peer: PeerView) -> dict[str, Any]:
 
 
 def listed_bfd(document: Document, views: Iterable[PeerView]) -> list[dict[str, Any]]:
-    """The BFD sessions as LoxiLB lists them; that of a session that is up is."""
+    """The BFD sessions as LoxiLB lists them."""
     bgp = document.bgp
     if bgp is None or bgp.bfd is None:
         return []
-    up = {view.address for view in views if view.state is SessionState.UP}
+    states = {view.address: view.bfd for view in views}
     return [
         {
             "instance": "default",
@@ -183,19 +195,18 @@ def listed_bfd(document: Document, views: Iterable[PeerView]) -> list[dict[str, 
             "port": BFD_PORT,
             "interval": bgp.bfd.interval_ms * 1000,
             "retryCount": bgp.bfd.multiplier,
-            "state": "BFDUp" if peer.address in up else "BFDDown",
+            "state": _BFD_STATES[states.get(peer.address, BfdState.DOWN)],
         }
         for peer in bgp.peers
         if bgp.is_watched(peer)
     ]
 
 
-def listed_cistate(document: Document, role: Role | None) -> list[dict[str, Any]]:
-    """The role as LoxiLB lists it."""
-    if document.bgp is not None:
-        role = document.bgp.role
-    names: dict[Role | None, str] = {Role.ACTIVE: "MASTER", Role.STANDBY: "BACKUP"}
-    state = names.get(role, NOT_DEFINED)
+def listed_cistate(document: Document, state: str) -> list[dict[str, Any]]:
+    """The role as LoxiLB lists it: in the word that was last asked for, while that is its role."""
+    if document.bgp is not None and ROLES.get(state) is not document.bgp.role:
+        state = _NAMES[document.bgp.role]
+    state = state or NOT_DEFINED
     return [{"instance": INSTANCE, "state": state, "vip": "0.0.0.0", "sync": 0}]  # noqa: S104
 
 

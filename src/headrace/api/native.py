@@ -1,9 +1,10 @@
 """The native REST API, `/v1`."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeVar
 
+import structlog
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -13,6 +14,27 @@ from headrace.api import schemas
 from headrace.api.answers import PROBLEM_JSON, StaleError, author_of, discard_body, read_body
 from headrace.api.drains import drain_endpoint, drain_node, undrain_endpoint, undrain_node
 from headrace.api.edits import find_service, put_service, without_services
+from headrace.api.events import (
+    EVENT_SCHEMA,
+    EVENT_STREAM,
+    EXAMPLE,
+    FOLLOW_PARAMETER,
+    LAST_ID_PARAMETER,
+    Streams,
+)
+from headrace.api.explaining import read_explain, read_flows, told_explanation
+from headrace.api.resources import (
+    drains_of,
+    endpoints_of,
+    peer_of,
+    peers_of,
+    pool_of,
+    pools_of,
+    put_peer,
+    put_pool,
+    without_peer,
+    without_pool,
+)
 from headrace.api.revisions import (
     LIMIT_PARAMETER,
     dump_history,
@@ -21,16 +43,17 @@ from headrace.api.revisions import (
     told_revision,
 )
 from headrace.control.ports import Operator
-from headrace.control.views import ServiceView, Status
+from headrace.control.views import EndpointView, ServiceView, Status
 from headrace.model import (
     ConfigError,
     Document,
-    Explanation,
-    Flow,
     IPAddress,
     NotFoundError,
+    Peer,
+    Pool,
     Problem,
     Service,
+    VerdictCount,
     dump_document,
     parse_document,
     parse_values,
@@ -44,10 +67,14 @@ _JSON = "application/json"
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
-_flows = TypeAdapter(list[schemas.FlowBody])
-_services = TypeAdapter(Sequence[ServiceView])
+_services = TypeAdapter(tuple[ServiceView, ...])
 _service = TypeAdapter(ServiceView)
 _status = TypeAdapter(Status)
+_NO_ENDPOINTS: dict[str, Any] = {"__all__": {"endpoints"}}  # many services share few pools
+_placed = TypeAdapter(list[dict[str, str | list[str] | EndpointView]])
+_verdicts = TypeAdapter(tuple[VerdictCount, ...])
+
+_log = structlog.get_logger()
 
 _FAILURES: dict[int | str, dict[str, Any]] = {
     "4XX": {"description": "the request is refused", "content": {PROBLEM_JSON: {}}},
@@ -79,7 +106,7 @@ def build_native(operator: Operator) -> APIRouter:
     route("POST", f"{one_path}/rollback", native.rollback, **_change())
     route("GET", "/services", native.get_services, response_model=list[schemas.ServiceBody])
     service_path = "/services/{service:path}"
-    route("GET", service_path, native.get_service, response_model=schemas.ServiceBody)
+    route("GET", service_path, native.get_service, response_model=schemas.WholeServiceBody)
     route("PUT", service_path, native.put_service, **_edit(Service))
     route("DELETE", service_path, native.delete_service, **_change())
     for verb, answer, model in (
@@ -89,6 +116,7 @@ def build_native(operator: Operator) -> APIRouter:
         route("POST", f"/endpoints/{{address}}/{verb}", answer, **_edit(model, required=False))
     route("POST", "/node/drain", native.drain_node, **_edit(schemas.DrainNodeBody, required=False))
     route("POST", "/node/undrain", native.undrain_node, **_change())
+    _add_parts(route, native)
     route("GET", "/status", native.get_status, response_model=schemas.StatusBody)
     route(
         "POST",
@@ -102,11 +130,54 @@ def build_native(operator: Operator) -> APIRouter:
     return router
 
 
+def _add_parts(route: Callable[..., None], native: "_Native") -> None:
+    """The routes of parts of the node and of the document."""
+    route("GET", "/pools", native.get_pools, response_model=list[schemas.PoolBody])
+    pool_path = "/pools/{name:path}"
+    route("GET", pool_path, native.get_pool, response_model=schemas.PoolBody)
+    route("PUT", pool_path, native.put_pool, **_edit(Pool))
+    route("DELETE", pool_path, native.delete_pool, **_change())
+    route("GET", "/peers", native.get_peers, response_model=list[Peer])
+    peer_path = "/peers/{address}"
+    route("GET", peer_path, native.get_peer, response_model=Peer)
+    route("PUT", peer_path, native.put_peer, **_edit(Peer))
+    route("DELETE", peer_path, native.delete_peer, **_change())
+    placed = list[schemas.PlacedEndpointBody]
+    route("GET", "/endpoints", native.get_endpoints, response_model=placed)
+    route("GET", "/endpoints/{address}", native.get_endpoint, response_model=placed)
+    route("GET", "/drains", native.get_drains, response_model=schemas.DrainsBody)
+    route("GET", "/node", native.get_node, response_model=schemas.NodeBody)
+    route("GET", "/verdicts", native.get_verdicts, response_model=list[schemas.VerdictBody])
+    level = schemas.LogLevelBody
+    route("GET", "/log-level", native.get_log_level, response_model=level)
+    route(
+        "PUT",
+        "/log-level",
+        native.put_log_level,
+        response_model=level,
+        openapi_extra=_body(level),
+    )
+    stream = {EVENT_STREAM: {"schema": EVENT_SCHEMA, "example": EXAMPLE}}
+    told = {"description": "server-sent events", "content": stream}
+    route(
+        "GET",
+        "/events",
+        native.streams.get_events,
+        response_class=Response,
+        responses={200: told},
+        openapi_extra={"parameters": [FOLLOW_PARAMETER, LAST_ID_PARAMETER]},
+    )
+
+
 def body_models() -> list[type[BaseModel]]:
     """The models of bodies that are read by hand; the OpenAPI description lacks them otherwise."""
     return [
         Document,
         Service,
+        Pool,
+        Peer,
+        schemas.LogLevelBody,
+        schemas.EventBody,
         schemas.DrainEndpointBody,
         schemas.UndrainEndpointBody,
         schemas.DrainNodeBody,
@@ -144,6 +215,7 @@ class _Native:
 
     def __init__(self, operator: Operator) -> None:
         self._operator = operator
+        self.streams = Streams(operator.journal)
 
     async def get_document(self) -> Response:
         """The document in force; its ETag is the revision."""
@@ -186,11 +258,12 @@ class _Native:
         )
 
     async def get_services(self) -> Response:
-        """Every service as it stands."""
-        return Response(_services.dump_json(self._operator.status().services), media_type=_JSON)
+        """Every service as it stands, without its endpoints."""
+        services = self._operator.status().services
+        return Response(_services.dump_json(services, exclude=_NO_ENDPOINTS), media_type=_JSON)
 
     async def get_service(self, service: str) -> Response:
-        """One service as it stands, by its key or name."""
+        """One service as it stands with its endpoints, by its key or name."""
         found = find_service(self._operator.document, service)
         if found is not None:
             for view in self._operator.status().services:
@@ -241,22 +314,107 @@ class _Native:
         await discard_body(request)
         return await self._edit(request, undrain_node)
 
+    async def get_pools(self) -> Response:
+        """The named pools, and the services that each answers for."""
+        return JSONResponse(pools_of(self._operator.document))
+
+    async def get_pool(self, name: str) -> Response:
+        """One named pool."""
+        return JSONResponse(pool_of(self._operator.document, name))
+
+    async def put_pool(self, request: Request, name: str) -> Response:
+        """Add or replace one named pool; again is the same as once."""
+        raw = parse_values(await read_body(request, LIMIT_DOCUMENT_BYTES))
+        return await self._edit(request, lambda document: put_pool(document, name, raw))
+
+    async def delete_pool(self, request: Request, name: str) -> Response:
+        """Remove one named pool that no service names; again is the same as once."""
+        await discard_body(request)
+        return await self._edit(request, lambda document: without_pool(document, name))
+
+    async def get_peers(self) -> Response:
+        """The BGP peers as the document has them; `/v1/status` tells of their sessions."""
+        return JSONResponse(peers_of(self._operator.document))
+
+    async def get_peer(self, address: str) -> Response:
+        """One BGP peer as the document has it."""
+        return JSONResponse(peer_of(self._operator.document, _read_address(address)))
+
+    async def put_peer(self, request: Request, address: str) -> Response:
+        """Add or replace one BGP peer; again is the same as once."""
+        where = _read_address(address)
+        raw = parse_values(await read_body(request, LIMIT_DOCUMENT_BYTES))
+        return await self._edit(request, lambda document: put_peer(document, where, raw))
+
+    async def delete_peer(self, request: Request, address: str) -> Response:
+        """Remove one BGP peer; again is the same as once."""
+        await discard_body(request)
+        where = _read_address(address)
+        return await self._edit(request, lambda document: without_peer(document, where))
+
+    async def get_endpoints(self) -> Response:
+        """Every endpoint of every pool in use, as it stands."""
+        return Response(_placed.dump_json(endpoints_of(self._operator.status())), media_type=_JSON)
+
+    async def get_endpoint(self, address: str) -> Response:
+        """One endpoint as it stands in each pool that has it."""
+        found = endpoints_of(self._operator.status(), _read_address(address))
+        return Response(_placed.dump_json(found), media_type=_JSON)
+
+    async def get_drains(self) -> Response:
+        """What drains: the node, and endpoints by pool."""
+        return JSONResponse(drains_of(self._operator.document, self._operator.status()))
+
+    async def get_node(self) -> Response:
+        """This node: interfaces, whether it drains, and what is wrong."""
+        status = self._operator.status()
+        return JSONResponse(
+            {
+                "node": status.node,
+                "version": status.version,
+                "revision": status.revision,
+                "hash_seed_is_default": status.hash_seed_is_default,
+                "ports": [{"name": port.name, "mode": port.mode} for port in status.ports],
+                "drain": status.drain,
+                "drain_left_s": status.drain_left_s,
+                "problems": status.problems,
+            }
+        )
+
+    async def get_verdicts(self) -> Response:
+        """Packets by verdict since the program was first loaded."""
+        return Response(_verdicts.dump_json(self._operator.status().verdicts), media_type=_JSON)
+
+    async def get_log_level(self) -> Response:
+        """How much the daemon logs."""
+        return JSONResponse({"level": self._operator.log_level.level})
+
+    async def put_log_level(self, request: Request) -> Response:
+        """Have the daemon log more or less, until it ends."""
+        body = await _read(request, schemas.LogLevelBody)
+        self._operator.log_level.level = body.level
+        _log.warning("log_level_changed", to=body.level, author=author_of(request, "rest"))
+        return JSONResponse({"level": body.level})
+
     async def get_status(self) -> Response:
         """The whole node: what forwards, what is announced, what is wrong and why."""
-        return Response(_status.dump_json(self._operator.status()), media_type=_JSON)
+        told = _status.dump_json(self._operator.status(), exclude={"services": _NO_ENDPOINTS})
+        return Response(told, media_type=_JSON)
 
     async def explain(self, request: Request) -> Response:
         """Where the data plane sends each flow, in the order of the flows."""
-        body = _read_explain(await read_body(request, schemas.LIMIT_EXPLAIN_BYTES))
+        body = read_explain(await read_body(request, schemas.LIMIT_EXPLAIN_BYTES))
         told: list[dict[str, Any]] = []
         problems: list[Problem] = []
         for start in range(0, len(body.flows), _EXPLAIN_BATCH):
             try:
-                flows = _read_flows(body.flows[start : start + _EXPLAIN_BATCH], start)
+                flows = read_flows(body.flows[start : start + _EXPLAIN_BATCH], start)
             except ConfigError as error:
                 problems += error.problems
             else:
-                told += [_told(e, steps=body.steps) for e in self._operator.explain(flows)]
+                told += [
+                    told_explanation(e, steps=body.steps) for e in self._operator.explain(flows)
+                ]
             await asyncio.sleep(0)
         if problems:
             raise refusal(problems)
@@ -277,8 +435,8 @@ class _Native:
 
         def change_if_match(document: Document) -> Document:
             nonlocal changed
-            self._check(condition)
             result = change(document)
+            self._check(condition)  # RFC 9110, 13.2.1: what fails anyway fails so
             changed = result != document
             return result
 
@@ -315,54 +473,3 @@ def _read_address(text: str) -> IPAddress:
         return read_address(text)
     except ValueError as error:
         raise ConfigError.at("", str(error)) from error
-
-
-def _read_explain(text: str) -> schemas.UnreadFlows:
-    try:
-        return schemas.UnreadFlows.model_validate(parse_values(text))
-    except ValidationError as error:
-        raise refusal(problems_of(error)) from error
-
-
-def _read_flows(raw: Sequence[object], start: int) -> list[Flow]:
-    """Some of a request's flows, which begin at an index."""
-    try:
-        return [body.value() for body in _flows.validate_python(raw)]
-    except ValidationError as error:
-        raise ConfigError(_shifted(problems_of(error), start)) from error
-
-
-def _shifted(problems: Sequence[Problem], start: int) -> list[Problem]:
-    """The problems of `[2].source` as those of `flows[502].source`."""
-    shifted = []
-    for problem in problems:
-        index, _, rest = problem.path.removeprefix("[").partition("]")
-        shifted.append(Problem(f"flows[{start + int(index)}]{rest}", problem.message))
-    return shifted
-
-
-def _told(explanation: Explanation, *, steps: bool) -> dict[str, Any]:
-    """An explanation as plain values; 10,000 of them are asked for at once."""
-    flow, path = explanation.flow, explanation.path
-    return {
-        "flow": {
-            "protocol": str(flow.protocol),
-            "source": str(flow.source),
-            "source_port": flow.source_port,
-            "destination": str(flow.destination),
-            "destination_port": flow.destination_port,
-        },
-        "verdict": explanation.verdict,
-        "service": _text(explanation.service),
-        "hash": explanation.hash32,
-        "slot": explanation.slot,
-        "endpoint": _text(explanation.endpoint),
-        "encapsulation": _text(path.encapsulation if path else None),
-        "outer_source": _text(path.outer_source if path else None),
-        "outer_destination": _text(path.outer_destination if path else None),
-        "steps": explanation.steps if steps else (),
-    }
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)

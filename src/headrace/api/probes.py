@@ -1,10 +1,11 @@
 """LoxiLB's ways to check endpoints and ours: one made of the other. Pure.
 
-LoxiLB has a check for each host, we have one for each pool. A host's check is kept under `health`
-by the name `HOST/NAME`, and used by every rule that lists the host and is not checked yet.
+LoxiLB has a check for each host. It is kept under `health` by the name `HOST/NAME`, and used for
+the host in every rule that lists it and is not checked yet.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -39,7 +40,7 @@ REFERRED = "endpoint error: LB Rule-referred"
 
 _BY_PROTOCOL = {"tcp": "tcp", "udp": "ping", "sctp": "sctp"}  # what LoxiLB asks if not told how
 _WEB = (ProbeKind.HTTP, ProbeKind.HTTPS)
-_STATES = {
+HOST_STATES = {
     "green": OperatorState.ACTIVE,
     "yellow": OperatorState.DRAINING,
     "red": OperatorState.DISABLED,
@@ -61,22 +62,22 @@ class ProbeWords:
 class HostProbe(Part):
     """A host to check, as clients send it."""
 
-    host: str = Field(alias="hostname")
+    host: str = Field(alias="hostName")
     name: str = ""
-    retries: int = Field(0, alias="inactiveretries")
-    kind: str = Field("", alias="probetype")
-    request: str = Field("", alias="probereq")
-    response: str = Field("", alias="proberesp")
-    period_s: int = Field(0, alias="probeduration")
-    port: int = Field(0, alias="probeport")
+    retries: int = Field(0, alias="inactiveReTries")
+    kind: str = Field("", alias="probeType")
+    request: str = Field("", alias="probeReq")
+    response: str = Field("", alias="probeResp")
+    period_s: int = Field(0, alias="probeDuration")
+    port: int = Field(0, alias="probePort")
 
 
 class HostState(Part):
     """What is asked of a host by hand."""
 
-    host: str = Field(alias="hostname")
-    port: int = Field(0, alias="epport")
-    protocol: str = Field("", alias="epproto")
+    host: str = Field(alias="hostName")
+    port: int = Field(0, alias="epPort")
+    protocol: str = Field("", alias="epProto")
     state: str = ""
 
 
@@ -158,9 +159,7 @@ def put_host(document: Document, probe: HostProbe) -> Document:
     check = health_of(words, ProbePath.DIRECT)
     key = _key(address, probe.name, str(check.kind), probe.port)
     services = tuple(
-        each.model_copy(update={"health": key})
-        if each.health is None and _lists(each.endpoints, address)
-        else each
+        each if each.health is not None else with_hosts(each, {address: key})
         for each in document.services
     )
     changed = document.model_copy(
@@ -170,19 +169,44 @@ def put_host(document: Document, probe: HostProbe) -> Document:
     return changed
 
 
-def host_check(document: Document, service: Service) -> str | None:
-    """The name of a check of one of a rule's hosts, for a rule that is to be checked somehow."""
-    hosts = {str(each.address) for each in service.endpoints or ()}
-    return next((key for key in document.health if key.partition("/")[0] in hosts), None)
+def with_hosts(service: Service, checks: Mapping[IPAddress, str]) -> Service:
+    """The service with these checks of hosts, of those of its endpoints that have none."""
+    if service.endpoints is None:
+        return service
+    endpoints = tuple(
+        each.model_copy(update={"health": checks[each.address]})
+        if each.health is None and each.address in checks
+        else each
+        for each in service.endpoints
+    )
+    return service.model_copy(update={"endpoints": endpoints})
+
+
+def host_checks(document: Document) -> dict[IPAddress, str]:
+    """The name of a check of each host that has one; of several, the first."""
+    checks: dict[IPAddress, str] = {}
+    for key in document.health:
+        host, slash, _ = key.partition("/")
+        with suppress(ValueError):  # an operator's name, which may have a slash, too
+            if slash:
+                checks.setdefault(read_address(host), key)
+    return checks
+
+
+def checks_in_use(document: Document) -> set[object]:
+    """The names of checks that pools, services and endpoints choose, among what else they do."""
+    used: set[object] = {service.health for service in document.services}
+    used |= {pool.health for pool in document.pools.values()}
+    for pool in document.all_pools().values():
+        used |= {endpoint.health for endpoint in pool.endpoints}
+    return used
 
 
 def without_host(document: Document, host: str, name: str, kind: str, port: str) -> Document:
     """The document without a host's check. Raises RuleError while a rule uses it, or without it."""
     address = _read_host(host)
     key = _key(address, name, kind or "ping", int(port) if port.isdecimal() else 0)
-    used = {service.health for service in document.services}
-    used |= {pool.health for pool in document.pools.values()}
-    if key in used:
+    if key in checks_in_use(document):
         raise RuleError(HTTPStatus.CONFLICT, REFERRED)
     if key not in document.health:
         if any(_lists(each.endpoints, address) for each in document.services):
@@ -195,8 +219,8 @@ def without_host(document: Document, host: str, name: str, kind: str, port: str)
 def put_state(document: Document, wish: HostState) -> Document:
     """The document with what is asked of a host, in the pools of the rules that are meant."""
     address = _read_host(wish.host)
-    if wish.state not in _STATES:
-        raise _bad(f"state {wish.state!r} is none of {', '.join(_STATES)}")
+    if wish.state not in HOST_STATES:
+        raise _bad(f"state {wish.state!r} is none of {', '.join(HOST_STATES)}")
     if bool(wish.port) != bool(wish.protocol):
         raise _bad("epPort and epProto go together; give both or neither")
     pools = {
@@ -207,7 +231,7 @@ def put_state(document: Document, wish: HostState) -> Document:
     }
     if not pools:
         raise RuleError(HTTPStatus.NOT_FOUND, NO_HOST)
-    state = _STATES[wish.state]
+    state = HOST_STATES[wish.state]
     update: dict[str, object] = {"state": state}
     if state is not OperatorState.DRAINING:
         update["drain_timeout_s"] = None  # of a drain that is over
@@ -235,15 +259,17 @@ def hosts_of(document: Document, views: Iterator[ServiceView]) -> list[dict[str,
             told = f"{host}_{usual}" if name == usual else name
             listed[host, told] = _listed(host, told, check, state.get(host, "ok"))
     for service in document.services:
-        check_of = document.check_of(document.pool_of(service))
-        if check_of is None or isinstance(service.health, str):
-            continue
-        for endpoint in document.pool_of(service).endpoints:
+        pool = document.pool_of(service)
+        for endpoint in pool.endpoints:
+            rule_check = document.check_of(pool, endpoint)
+            choice = service.health if endpoint.health is None else endpoint.health
+            if rule_check is None or isinstance(choice, str):
+                continue
             host = str(endpoint.address)
-            told = f"{host}_{check_of.kind}_{check_of.port or service.ports[0]}"
+            told = f"{host}_{rule_check.kind}_{rule_check.port or service.ports[0]}"
             view = seen.get((service.label, host))
             known = "ok" if view is None else _state(view)
-            listed.setdefault((host, told), _listed(host, told, check_of, known))
+            listed.setdefault((host, told), _listed(host, told, rule_check, known))
     return list(listed.values())
 
 

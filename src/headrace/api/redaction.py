@@ -7,9 +7,11 @@ with the mark keeps the password that its peer has.
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from headrace.control.journal import Journal
+from headrace.control.log_level import LogLevel
 from headrace.control.ports import Operator
 from headrace.control.views import RevisionDocument, RevisionView, Status
-from headrace.model import Document, Explanation, Flow, Problem
+from headrace.model import Document, Explanation, Flow, Problem, RememberedFlow
 from headrace.model.problems import refusal
 
 MARK = "<secret>"
@@ -31,6 +33,16 @@ class Redacted:
     def revision(self) -> int:
         """The number of the document in force."""
         return self._operator.revision
+
+    @property
+    def journal(self) -> Journal:
+        """What happened of late; no event has a secret in it."""
+        return self._operator.journal
+
+    @property
+    def log_level(self) -> LogLevel:
+        """How much is logged."""
+        return self._operator.log_level
 
     async def edit(self, change: Callable[[Document], Document], *, author: str) -> int:
         """Change the document as it is shown; secrets that are still marked stay."""
@@ -58,6 +70,10 @@ class Redacted:
     def explain(self, flows: Iterable[Flow]) -> list[Explanation]:
         """Where the data plane sends each flow."""
         return self._operator.explain(flows)
+
+    def remembered_flows(self, limit: int) -> list[RememberedFlow]:
+        """Flows that the data plane knows one by one."""
+        return self._operator.remembered_flows(limit)
 
 
 def hide_secrets(document: Document) -> Document:

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from headrace.api.bodies import Part, RuleError, parse_body
 from headrace.api.edits import with_service, without_services
-from headrace.api.probes import ProbeWords, host_check, rule_health, words_of
+from headrace.api.probes import ProbeWords, host_checks, rule_health, with_hosts, words_of
 from headrace.control.views import EndpointView, ServiceView
 from headrace.model import (
     Affinity,
@@ -46,39 +46,41 @@ _MODES = {0: "default (DNAT)", 1: "onearm", 2: "fullnat", 4: "fullproxy", 5: "ho
 
 
 class _Arguments(Part):
-    external_ip: str = Field(alias="externalip")
+    external_ip: str = Field(alias="externalIP")
     port: int
-    port_max: int = Field(0, alias="portmax")
+    port_max: int = Field(0, alias="portMax")
     protocol: str = "tcp"
     sel: int = 0
     mode: int = 0
-    bgp: bool = False
-    monitor: bool = False
+    bgp: bool = Field(default=False, alias="BGP")
+    monitor: bool = Field(default=False, alias="Monitor")
     name: str = ""
     oper: int = 0
-    private_ip: str = Field("", alias="privateip")
+    private_ip: str = Field("", alias="privateIP")
     probe_type: str = Field("", alias="probetype")
     probe_port: int = Field(0, alias="probeport")
     probe_request: str = Field("", alias="probereq")
     probe_response: str = Field("", alias="proberesp")
-    probe_period_s: int = Field(0, alias="probetimeout")
-    probe_retries: int = Field(0, alias="proberetries")
+    probe_period_s: int = Field(0, alias="probeTimeout")
+    probe_retries: int = Field(0, alias="probeRetries")
     security: int = 0
     mark: int = Field(0, alias="block")
-    idle_s: int = Field(0, alias="inactivetimeout")
+    idle_s: int = Field(0, alias="inactiveTimeOut")
     host: str = ""
     proxy_protocol: bool = Field(default=False, alias="proxyprotocolv2")
     egress: bool = False
 
 
-class _RuleEndpoint(Part):
-    address: str = Field(alias="endpointip")
-    port: int = Field(alias="targetport")
+class RuleEndpoint(Part):
+    """An endpoint of a rule."""
+
+    address: str = Field(alias="endpointIP")
+    port: int = Field(alias="targetPort")
     weight: int
 
 
 class _SecondaryIp(Part):
-    address: str = Field("", alias="secondaryip")
+    address: str = Field("", alias="secondaryIP")
 
 
 class _Source(Part):
@@ -88,10 +90,10 @@ class _Source(Part):
 class Rule(Part):
     """A load-balancer rule as clients send it."""
 
-    arguments: _Arguments = Field(alias="servicearguments")
-    endpoints: tuple[_RuleEndpoint, ...] = Field((), strict=False)
-    secondary_ips: tuple[_SecondaryIp, ...] = Field((), alias="secondaryips", strict=False)
-    allowed_sources: tuple[_Source, ...] = Field((), alias="allowedsources", strict=False)
+    arguments: _Arguments = Field(alias="serviceArguments")
+    endpoints: tuple[RuleEndpoint, ...] = Field((), strict=False)
+    secondary_ips: tuple[_SecondaryIp, ...] = Field((), alias="secondaryIPs", strict=False)
+    allowed_sources: tuple[_Source, ...] = Field((), alias="allowedSources", strict=False)
 
 
 _REFUSALS: tuple[tuple[Callable[[Rule], object], str], ...] = (
@@ -149,21 +151,34 @@ def parse_rule(text: str) -> Rule:
 
 def apply_rule(document: Document, rule: Rule) -> Document:
     """The document with a rule created, replaced, or its endpoints attached or detached."""
-    refuse_unserved(rule)
-    wanted = _service_of(rule)
+    wanted = service_of(rule)
     current = next((each for each in document.services if each.label == wanted.label), None)
+    merged = merge_rule(document, rule, wanted, current)
+    if merged is None:
+        return without_services(document, [wanted.label])
+    if merged == current and rule.arguments.oper != OPER_DETACH:
+        raise RuleError(HTTPStatus.CONFLICT, RULE_EXISTS)
+    return with_service(document, merged, instead_of=current)
+
+
+def service_of(rule: Rule) -> Service:
+    """The service that a rule describes by itself; RuleError when it is not served here."""
+    refuse_unserved(rule)
+    return _service_of(rule)
+
+
+def merge_rule(
+    document: Document, rule: Rule, wanted: Service, current: Service | None
+) -> Service | None:
+    """What becomes of the current service by a rule, which describes `wanted`; None: it goes."""
     wanted = _checked(wanted, document, rule.arguments, current)
     if rule.arguments.oper == OPER_DETACH:
-        return _detach(document, current, wanted)
+        return _detached(current, wanted)
     if current is None:
-        wanted = _beside_others(document, wanted)
-    elif rule.arguments.oper == OPER_ATTACH:
-        wanted = _attached(current, wanted)
-    else:
-        wanted = _replaced(current, wanted)
-    if wanted == current:
-        raise RuleError(HTTPStatus.CONFLICT, RULE_EXISTS)
-    return with_service(document, wanted, instead_of=current)
+        return _beside_others(document, wanted)
+    if rule.arguments.oper == OPER_ATTACH:
+        return _attached(current, wanted)
+    return _replaced(current, wanted)
 
 
 def refuse_unserved(rule: Rule) -> None:
@@ -197,8 +212,8 @@ def _checked(
         return service
     if not kind and current is not None and document.check_of(document.pool_of(current)):
         return service
-    if not kind and (known := host_check(document, service)) is not None:
-        return service.model_copy(update={"health": known})
+    if not kind:
+        service = with_hosts(service, host_checks(document))
     words = ProbeWords(
         kind,
         arguments.probe_port,
@@ -278,7 +293,8 @@ def _replaced(current: Service, wanted: Service) -> Service:
     _refuse_shared(current)
     kept = _by_address(current)
     endpoints = [
-        _as_before(endpoint, kept.get(endpoint.address)) for endpoint in wanted.endpoints or ()
+        _as_before(endpoint, kept.get(endpoint.address), keeps_check=wanted.health is None)
+        for endpoint in wanted.endpoints or ()
     ]
     if {each.address: each for each in endpoints} == kept and len(endpoints) == len(kept):
         endpoints = list(current.endpoints or ())  # another order is not a change
@@ -300,13 +316,18 @@ def _health_after(current: Service, wanted: Service) -> str | HealthCheck | None
     """A rule that says nothing of checks leaves them."""
     if wanted.health is None or (wanted.health == NO_HEALTH and current.health is None):
         return current.health
-    return wanted.health
+    ours, theirs = current.health, wanted.health
+    if isinstance(ours, HealthCheck) and isinstance(theirs, HealthCheck):
+        # What LoxiLB has no words for is as the operator has it.
+        return ours if words_of(ours) == words_of(theirs) else theirs
+    return theirs
 
 
-def _as_before(endpoint: Endpoint, before: Endpoint | None) -> Endpoint:
+def _as_before(endpoint: Endpoint, before: Endpoint | None, *, keeps_check: bool) -> Endpoint:
     if before is None:
         return endpoint
-    return before.model_copy(update={"weight": endpoint.weight})
+    health = before.health if keeps_check else endpoint.health
+    return before.model_copy(update={"weight": endpoint.weight, "health": health})
 
 
 def _refuse_shared(current: Service) -> None:
@@ -327,23 +348,19 @@ def _attached(current: Service, wanted: Service) -> Service:
             "announce": wanted.announce or current.announce,
             "name": wanted.name or current.name,
             "sources": wanted.sources or current.sources,
-            "health": wanted.health or current.health,
         }
     )
     return _replaced(current, both)
 
 
-def _detach(document: Document, current: Service | None, wanted: Service) -> Document:
-    """The document with endpoints taken from a rule; without the rule when it was the last."""
+def _detached(current: Service | None, wanted: Service) -> Service | None:
+    """The rule with endpoints taken from it; None when they were the last."""
     if current is None:
         raise RuleError(HTTPStatus.NOT_FOUND, "lbrule not-exists error")
     _refuse_shared(current)
     gone = _by_address(wanted)
     kept = tuple(each for each in current.endpoints or () if each.address not in gone)
-    if not kept:
-        return without_services(document, [current.label])
-    rest = current.model_copy(update={"endpoints": kept})
-    return with_service(document, rest, instead_of=current)
+    return current.model_copy(update={"endpoints": kept}) if kept else None
 
 
 def _by_address(service: Service) -> dict[IPAddress, Endpoint]:

@@ -143,7 +143,7 @@ class _Protocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the base has it
         """Note who is there, and how long we wait for a request."""
         super().connection_made(_OneWriteTransport(transport, self.loop))
-        self.app_state = {"peer": read_peer(transport)}
+        self.app_state = {"peer": read_peer(transport), "cut": transport.abort}
         self._deadline = self.loop.call_later(LIMIT_REQUEST_S, transport.abort)
         if len(self.connections) > LIMIT_CONNECTIONS + BACKLOG:
             transport.abort()  # descriptors are for the daemon's own work, too

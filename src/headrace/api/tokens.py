@@ -46,6 +46,7 @@ class Token:
     role: Role
     created: datetime
     sha256: str  # of the whole token, in hexadecimal digits
+    expires: datetime | None = None  # it opens nothing from then on; None: it stays
 
 
 class TokenFile:
@@ -59,7 +60,9 @@ class TokenFile:
         self._seen: tuple[int, ...] = ()
         self._by_digest: dict[str, Token] = {}
 
-    def create(self, name: str, role: Role, now: datetime) -> str:
+    def create(
+        self, name: str, role: Role, now: datetime, *, expires: datetime | None = None
+    ) -> str:
         """Make a token; it is nowhere but in what this returns."""
         if not _NAME.fullmatch(name):
             raise ConfigError.at(
@@ -71,7 +74,7 @@ class TokenFile:
                 raise ConflictError(f"there is a token {name}; revoke it, or choose another name")
             if len(tokens) >= LIMIT_TOKENS:
                 raise ConflictError(f"there are {LIMIT_TOKENS} tokens, the limit; revoke some")
-            tokens.append(Token(name, role, now, _digest(secret)))
+            tokens.append(Token(name, role, now, _digest(secret), expires))
         return secret
 
     def revoke(self, name: str) -> None:
@@ -87,11 +90,13 @@ class TokenFile:
         self._look()
         return list(self._by_digest.values())
 
-    def find(self, secret: str) -> Token | None:
-        """The token that this is."""
+    def find(self, secret: str, now: datetime) -> Token | None:
+        """The token that this is; None as well once it has expired."""
         self._look()
         # A look-up by digest tells by its timing nothing that helps to find the secret.
-        return self._by_digest.get(_digest(secret))
+        token = self._by_digest.get(_digest(secret))
+        is_over = token is not None and token.expires is not None and token.expires <= now
+        return None if is_over else token
 
     def _look(self) -> None:
         """Read the file if it is another one than last time."""
@@ -151,13 +156,21 @@ def _read(path: Path) -> list[Token]:
             Role(raw["role"]),
             datetime.fromisoformat(raw["created"]),
             str(raw["sha256"]),
+            None if raw.get("expires") is None else datetime.fromisoformat(raw["expires"]),
         )
         for raw in json.loads(text)["tokens"]
     ]
 
 
 def _write(path: Path, tokens: list[Token]) -> None:
-    told = [asdict(token) | {"created": token.created.isoformat()} for token in tokens]
+    told = [
+        asdict(token)
+        | {
+            "created": token.created.isoformat(),
+            "expires": None if token.expires is None else token.expires.isoformat(),
+        }
+        for token in tokens
+    ]
     new = path.with_suffix(".new")
     new.unlink(missing_ok=True)
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

@@ -35,6 +35,7 @@ class BfdHelper:
     async def configure(self, bgp: Bgp | None) -> None:
         """Watch the section's peers. Raises UnavailableError when BIRD refuses."""
         self._bgp = bgp if bgp is not None and _needs_helper(bgp) else None
+        self.watch.keep(self._bgp)
         if self._bgp is None:
             self.supervisor.want(None)
             await self.supervisor.end()

@@ -11,6 +11,7 @@ from typing import Any
 from headrace.bgp.relay.messages import PROTOCOL_VERSION
 from headrace.model import (
     Announcement,
+    BfdState,
     Bgp,
     ConfigError,
     IPAddress,
@@ -19,6 +20,7 @@ from headrace.model import (
     SessionState,
 )
 from headrace.model.fields import read_community
+from headrace.model.preference import leaving
 
 GREETING_TIMEOUT_S = 5.0
 """A relay says hello as soon as it is connected."""
@@ -36,7 +38,7 @@ class Hello:
     speaker_pid: int  # of the process to supervise
     announcements: frozenset[Announcement]
     sessions: dict[IPAddress, float]  # those that are up, and the monotonic time each began
-    watched: dict[IPAddress, tuple[SessionState, float]]  # what BFD says, and since when
+    watched: dict[IPAddress, tuple[BfdState, float]]  # what BFD says, and since when
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class WatchChanged:
     """BFD says something else of a peer, at a monotonic time; None when it says nothing more."""
 
     peer: IPAddress
-    state: SessionState | None
+    state: BfdState | None
     since: float
 
 
@@ -100,6 +102,11 @@ def encode_announcements(announcements: Iterable[Announcement]) -> list[list[Any
     ]
 
 
+def encode_leaving(announcements: Iterable[Announcement], bgp: Bgp) -> list[list[Any]]:
+    """What they become before they are withdrawn without us; nothing where that is at once."""
+    return encode_announcements(map(leaving, announcements)) if bgp.withdraw_drain_s else []
+
+
 def decode_announcements(raw: Iterable[Any]) -> frozenset[Announcement]:
     """What `encode_announcements` made."""
     return frozenset(
@@ -119,6 +126,7 @@ def encode_terms(bgp: Bgp) -> dict[str, Any]:
     """How each peer is to hear the set, and for how long it outlives us."""
     return {
         "keep_s": bgp.keep_announced_s,
+        "drain_s": bgp.withdraw_drain_s,
         "as": bgp.as_number,
         "end_of_rib": bgp.graceful_restart_s is not None,
         "peers": {
@@ -165,7 +173,7 @@ class RelayLink:
                 announcements=decode_announcements(message["announcements"]),
                 sessions={ip_address(peer): since for peer, since in message["sessions"]},
                 watched={
-                    ip_address(peer): (SessionState(state), since)
+                    ip_address(peer): (BfdState(state), since)
                     for peer, state, since in message["watched"]
                 },
             )
@@ -188,14 +196,16 @@ class RelayLink:
         answer = await self._request(
             type="announce",
             announcements=encode_announcements(announcements),
+            leaving=encode_leaving(announcements, bgp),
             **encode_terms(bgp),
         )
         return answer.problems
 
     async def withdraw(self) -> list[str]:
         """Have nothing announced to anybody; what the speaker refused."""
-        nobody: dict[str, Any] = {"keep_s": 0, "as": 0, "end_of_rib": False, "peers": {}}
-        answer = await self._request(type="announce", announcements=[], **nobody)
+        nobody: dict[str, Any] = {"as": 0, "end_of_rib": False, "peers": {}}
+        nothing: dict[str, Any] = {"keep_s": 0, "drain_s": 0, "announcements": [], "leaving": []}
+        answer = await self._request(type="announce", **nothing, **nobody)
         return answer.problems
 
     async def command(self, text: str) -> Answer:
@@ -241,7 +251,7 @@ class RelayLink:
                 event = SessionEvent(ip_address(message["peer"]), state, message["reason"])
                 return SessionChanged(event, message["since"])
             case "watched":
-                says = None if message["state"] is None else SessionState(message["state"])
+                says = None if message["state"] is None else BfdState(message["state"])
                 return WatchChanged(ip_address(message["peer"]), says, message["since"])
             case "refused":
                 return CommandRefused(message["command"])

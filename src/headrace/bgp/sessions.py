@@ -7,9 +7,12 @@ from types import MappingProxyType
 import structlog
 
 from headrace.bgp.link import Hello, WatchChanged
-from headrace.model import Bgp, IPAddress, SessionEvent, SessionState
+from headrace.model import BfdState, Bgp, IPAddress, SessionEvent, SessionState
 
 State = tuple[SessionState, float]
+"""And the monotonic time it began."""
+
+WatchState = tuple[BfdState, float]
 """And the monotonic time it began."""
 
 WATCH_DELAY_S = 3.0
@@ -66,31 +69,51 @@ class Sessions:
 
 
 class Watch:
-    """What BFD says of the peers."""
+    """What BFD says of the peers that it is to watch."""
 
     def __init__(self) -> None:
-        self._states: dict[IPAddress, State] = {}
+        self._states: dict[IPAddress, WatchState] = {}
+        self._wanted: frozenset[IPAddress] = frozenset()
 
     @property
-    def states(self) -> dict[IPAddress, State]:
-        """By peer."""
+    def states(self) -> dict[IPAddress, WatchState]:
+        """By peer; of one that is not there, nothing is known."""
         return dict(self._states)
+
+    def keep(self, bgp: Bgp | None) -> None:
+        """Watch the section's peers; what becomes of the others is no loss."""
+        peers = () if bgp is None else bgp.peers
+        self._wanted = frozenset(peer.address for peer in peers if bgp and bgp.is_watched(peer))
+        self._states = {peer: s for peer, s in self._states.items() if peer in self._wanted}
 
     def meet(self, hello: Hello) -> None:
         """Take over what a relay knows."""
-        self._states = dict(hello.watched)
+        now = time.monotonic()
+        for peer in self._states.keys() | hello.watched.keys():
+            state, since = hello.watched.get(peer, (None, now))
+            self.note(WatchChanged(peer, state, since))
 
     def note(self, change: WatchChanged) -> None:
-        """Take one change."""
+        """Take one change, and log it: a loss as a warning, since BGP returns without BFD."""
+        peer = change.peer
+        if peer not in self._wanted:
+            return
+        was_up = _is_up(self._states.get(peer))
         if change.state is None:
-            self._states.pop(change.peer, None)
+            self._states.pop(peer, None)
         else:
-            self._states[change.peer] = (change.state, change.since)
-        log.info("watch_changed", peer=str(change.peer), state=change.state)
+            self._states[peer] = (change.state, change.since)
+        is_up = change.state is BfdState.UP
+        if was_up and not is_up:
+            log.warning("bfd_lost", peer=str(peer), state=change.state or BfdState.DOWN)
+        elif is_up and not was_up:
+            log.info("bfd_up", peer=str(peer))
 
     def lose(self) -> None:
         """Nothing is known any more."""
-        self._states.clear()
+        now = time.monotonic()
+        for peer in list(self._states):
+            self.note(WatchChanged(peer, None, now))
 
     def alarms(self, bgp: Bgp, sessions: Mapping[IPAddress, State], now: float) -> list[str]:
         """Peers with BGP up and BFD not: were one of them lost, only hold time would tell.
@@ -108,10 +131,14 @@ class Watch:
         ]
 
 
+def _is_up(state: WatchState | None) -> bool:
+    return state is not None and state[0] is BfdState.UP
+
+
 def _is_up_since(state: State | None, latest: float) -> bool:
     return state is not None and state[0] is SessionState.UP and state[1] <= latest
 
 
-def _is_fine(state: State | None, latest: float) -> bool:
-    """Up, or down for a moment only."""
-    return state is not None and (state[0] is SessionState.UP or state[1] > latest)
+def _is_fine(state: WatchState | None, latest: float) -> bool:
+    """Up, or not up for a moment only."""
+    return state is not None and (state[0] is BfdState.UP or state[1] > latest)

@@ -22,7 +22,7 @@ from headrace.bgp.link import (
     check_communities,
 )
 from headrace.bgp.program import Program
-from headrace.bgp.sessions import Sessions, State, Watch
+from headrace.bgp.sessions import Sessions, State, Watch, WatchState
 from headrace.bgp.supervisor import Supervisor
 from headrace.model import (
     Announcement,
@@ -72,8 +72,8 @@ class BgpSpeaker:
         return self._sessions.states
 
     @property
-    def watched(self) -> Mapping[IPAddress, State]:
-        """What BFD says of each peer that it watches, and the monotonic time it began."""
+    def watched(self) -> Mapping[IPAddress, WatchState]:
+        """What BFD says of the peers it has sessions with, and the monotonic time that began."""
         return self._helper.watch.states | self._watch.states
 
     async def held(self) -> frozenset[Announcement] | None:
@@ -214,6 +214,7 @@ class BgpSpeaker:
             program.write()
         self._bgp, self._program = bgp, program
         self._sessions.keep(bgp)
+        self._watch.keep(bgp if bgp is not None and bgp.speaker is SpeakerKind.BIRD else None)
         self._supervisor.want(program)
 
     def _program_of(self, kind: SpeakerKind, bgp: Bgp | None) -> Program:

@@ -77,6 +77,7 @@ class Supervisor:
         self._ended = asyncio.Event()  # no process is supervised
         self._ended.set()
         self._stopped = False
+        self._is_stranger = False  # the process is of a kind that the document no longer names
         self._restart_s = 0.0
 
     @property
@@ -139,7 +140,9 @@ class Supervisor:
             await self._changed.wait()
             return
         started = time.monotonic()
-        process = process or self._start()
+        if process is None:
+            self._is_stranger = False
+            process = self._start()
         if process is None:
             self._inherit(frozenset())
             await happens(self._changed, self._backoff(0.0))
@@ -165,15 +168,14 @@ class Supervisor:
             await happens(self._changed, self._backoff(time.monotonic() - started))
 
     def _adopt(self) -> Process | None:
-        """What a former daemon left; ended at once, as its sessions are, unless it is wanted."""
+        """What a former daemon left; one that is not wanted ends once it has said what it held."""
         for program in self._known():
             process = program.find()
             if process is None:
                 continue
             wanted = self._program is not None and self._program.name == program.name
             log.info("speaker_found", name=program.name, pid=process.pid, wanted=wanted)
-            if not wanted:
-                process.kill()
+            self._is_stranger = not wanted
             return process
         return None
 
@@ -244,6 +246,9 @@ class Supervisor:
         self._inherit(hello.announcements)
         if hello.version != PROTOCOL_VERSION:
             log.warning("speaker_replaced", reason=f"its relay speaks version {hello.version}")
+            await self.end()
+            return
+        if self._is_stranger:
             await self.end()
             return
         log.info(

@@ -1,10 +1,17 @@
-"""Talks to a daemon over its unix socket, TCP or TLS with nothing but the standard library."""
+"""Talks to a daemon over its unix socket, TCP or TLS with nothing but the standard library.
+
+What is not needed for the unix socket is imported where it is: a command's start is what people
+wait for, and `http.client` with what it needs is a fifth of it.
+"""
 
 import json
-import socket
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from typing import Any
-from urllib.parse import quote, urlsplit
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from headrace.cli.unix_socket import BrokenAnswer, exchange
+
+if TYPE_CHECKING:
+    from http.client import HTTPConnection
 
 RUNTIME_ROOT = "/run/headrace"
 
@@ -35,24 +42,64 @@ class Client:
         told = {key: value for key, value in values.items() if value is not None}
         return self._ask("POST", path, json.dumps(told))
 
-    def _ask(self, method: str, path: str, body: str | None = None) -> Any:  # noqa: ANN401 - JSON
-        data = None if body is None else body.encode()
-        headers = {"Content-Type": "application/json", "Connection": "close"}
-        connection = self._connection(headers)
+    def lines(self, path: str, headers: dict[str, str] | None = None) -> Iterator[str]:
+        """The lines of an answer as they come."""
+        from http.client import HTTPException
+
+        sent = {"Connection": "close", **(headers or {})}
+        connection = self._connection(sent)
         try:
-            connection.request(method, quote(path, safe="/?&=:[]%"), data, headers)
+            connection.request("GET", path, headers=sent)
             answer = connection.getresponse()
-            text = answer.read().decode(errors="replace")
+            if answer.status != 200:
+                _content(answer.status, answer.read().decode(errors="replace"))
+            for line in answer:
+                yield line.decode(errors="replace").rstrip("\r\n")
         except (OSError, HTTPException) as error:
             raise Failure(self._unreachable(error)) from error
         finally:
             connection.close()
-        return _content(answer.status, text)
 
-    def _connection(self, headers: dict[str, str]) -> HTTPConnection:
-        """A connection that is not open yet; adds to the header what proves who we are."""
+    def _ask(self, method: str, path: str, body: str | None = None) -> Any:  # noqa: ANN401 - JSON
+        data = None if body is None else body.encode()
+        headers = {"Content-Type": "application/json", "Connection": "close"}
+        where = _quoted(path)
         if self._server.startswith("unix:"):
-            return _UnixConnection(self._server.removeprefix("unix:"), self._timeout_s)
+            socket_path = self._server.removeprefix("unix:")
+            try:
+                status, content = exchange(
+                    socket_path, self._timeout_s, (method, where, headers, data or b"")
+                )
+            except (OSError, BrokenAnswer) as error:
+                raise Failure(self._unreachable(error)) from error
+        else:
+            status, content = self._ask_elsewhere(method, where, data, headers)
+        return _content(status, content.decode(errors="replace"))
+
+    def _ask_elsewhere(
+        self, method: str, where: str, data: bytes | None, headers: dict[str, str]
+    ) -> tuple[int, bytes]:
+        from http.client import HTTPException
+
+        connection = self._connection(headers)
+        try:
+            connection.request(method, where, data, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        except (OSError, HTTPException) as error:
+            raise Failure(self._unreachable(error)) from error
+        finally:
+            connection.close()
+
+    def _connection(self, headers: dict[str, str]) -> "HTTPConnection":
+        """A connection that is not open yet; adds to the header what proves who we are."""
+        from http.client import HTTPConnection, HTTPSConnection
+        from urllib.parse import urlsplit
+
+        if self._server.startswith("unix:"):
+            from headrace.cli.unix_connection import UnixConnection
+
+            return UnixConnection(self._server.removeprefix("unix:"), self._timeout_s)
         parts = urlsplit(self._server)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise Failure(
@@ -93,19 +140,13 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-class _UnixConnection(HTTPConnection):
-    """HTTP over a unix socket."""
+def _quoted(path: str) -> str:
+    """A path with what URLs must not have in it written as they may."""
+    if path.isascii() and path.replace("/", "").replace(":", "").replace(".", "").isalnum():
+        return path
+    from urllib.parse import quote
 
-    def __init__(self, path: str, timeout_s: float) -> None:
-        super().__init__("localhost", timeout=timeout_s)
-        self._path = path
-        self._wait_s = timeout_s
-
-    def connect(self) -> None:
-        """Open the unix socket instead of a TCP connection."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self._wait_s)
-        self.sock.connect(self._path)
+    return quote(path, safe="/?&=:[]%")
 
 
 def _content(status: int, text: str) -> Any:  # noqa: ANN401 - whatever JSON holds

@@ -6,13 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from headrace.cli.client import Client
-from headrace.cli.options import (
-    INSTANCE,
-    TIMEOUT_S,
-    InstanceOption,
-    ServerOption,
-    TimeoutOption,
-)
+from headrace.cli.options import connected
 from headrace.cli.rules import (
     BFD,
     HOSTS,
@@ -56,7 +50,9 @@ def _create() -> None:
 
 
 @app.command("lb")
+@connected
 def create_lb(
+    client: Client,
     vip: Annotated[str, typer.Argument(metavar="IP", help="the address that clients use")],
     *,
     tcp: _Listen = None,
@@ -83,9 +79,6 @@ def create_lb(
     host: _Text = "",
     ppv2en: _Flag = False,
     egress: _Flag = False,
-    instance: InstanceOption = INSTANCE,
-    server: ServerOption = None,
-    timeout: TimeoutOption = TIMEOUT_S,
 ) -> None:
     """Create or replace a rule: a VIP, its ports, and the endpoints that answer.
 
@@ -115,12 +108,14 @@ def create_lb(
         "allowedSources": [{"prefix": word} for word in read_list(sources or [])],
     }
     mappings = read_mappings({"tcp": tcp, "udp": udp, "sctp": sctp}, icmp=icmp)
-    _send(Client(server=server, instance=instance, timeout_s=timeout), body, mappings)
+    _send(client, body, mappings)
 
 
 @app.command("endpoint")
 @app.command("ep", hidden=True)
+@connected
 def create_endpoint(
+    client: Client,
     address: Annotated[str, typer.Argument(metavar="IP", help="the endpoint's own address")],
     *,
     name: Annotated[str, typer.Option(help="of the check; IP_TYPE_PORT if absent")] = "",
@@ -132,9 +127,6 @@ def create_endpoint(
     probeport: Annotated[int, typer.Option(help="the service's port if 0")] = 0,
     period: Annotated[int, typer.Option(help="seconds from one probe to the next")] = 60,
     retries: Annotated[int, typer.Option(help="bad results in a row that mean down")] = 2,
-    instance: InstanceOption = INSTANCE,
-    server: ServerOption = None,
-    timeout: TimeoutOption = TIMEOUT_S,
 ) -> None:
     """Check an endpoint at its own address, in the rules that list it and have no check."""
     body = {
@@ -147,14 +139,15 @@ def create_endpoint(
         "probeDuration": period,
         "probePort": probeport,
     }
-    client = Client(server=server, instance=instance, timeout_s=timeout)
     print(client.send("POST", HOSTS, json.dumps(body))["result"])
 
 
 @app.command("bgpneighbor")
 @app.command("bgpnei", hidden=True)
 @app.command("bgpneigh", hidden=True)
+@connected
 def create_bgpneighbor(
+    client: Client,
     address: Annotated[str, typer.Argument(metavar="IP", help="the peer's address")],
     as_number: Annotated[int, typer.Argument(metavar="ASN", help="its autonomous system")],
     *,
@@ -162,9 +155,6 @@ def create_bgpneighbor(
     multihop: Annotated[
         bool, typer.Option("--setMultiHop", "--setMultiHtop", help="it is some routers away")
     ] = False,
-    instance: InstanceOption = INSTANCE,
-    server: ServerOption = None,
-    timeout: TimeoutOption = TIMEOUT_S,
 ) -> None:
     """Have a BGP peer."""
     body = {
@@ -173,13 +163,14 @@ def create_bgpneighbor(
         "remotePort": remote_port,
         "setMultiHop": multihop,
     }
-    client = Client(server=server, instance=instance, timeout_s=timeout)
     print(client.send("POST", NEIGHBOURS, json.dumps(body))["result"])
 
 
 @app.command("bfd")
 @app.command("bfd-session", hidden=True)
+@connected
 def create_bfd(
+    client: Client,
     address: Annotated[str, typer.Argument(metavar="IP", help="the BGP peer to watch")],
     *,
     source: Annotated[
@@ -189,9 +180,6 @@ def create_bfd(
     retry_count: Annotated[
         int, typer.Option("--retryCount", help="packets missed in a row that mean down")
     ] = 3,
-    instance: InstanceOption = INSTANCE,
-    server: ServerOption = None,
-    timeout: TimeoutOption = TIMEOUT_S,
 ) -> None:
     """Have BFD watch a BGP peer."""
     body = {
@@ -201,7 +189,6 @@ def create_bfd(
         "interval": interval,
         "retryCount": retry_count,
     }
-    client = Client(server=server, instance=instance, timeout_s=timeout)
     print(client.send("POST", BFD, json.dumps(body))["result"])
 
 

@@ -5,13 +5,7 @@ from typing import Annotated
 import typer
 
 from headrace.cli.client import Client, Failure
-from headrace.cli.options import (
-    INSTANCE,
-    TIMEOUT_S,
-    InstanceOption,
-    ServerOption,
-    TimeoutOption,
-)
+from headrace.cli.options import connected
 from headrace.cli.rules import (
     BFD,
     HOSTS,
@@ -38,7 +32,9 @@ def _delete() -> None:
 
 
 @app.command("lb")
+@connected
 def delete_lb(
+    client: Client,
     vip: Annotated[
         str | None, typer.Argument(metavar="IP", help="the address that clients use")
     ] = None,
@@ -53,12 +49,8 @@ def delete_lb(
     name: Annotated[str | None, typer.Option(help="every rule of this name")] = None,
     mark: Annotated[int, typer.Option(help="the rule with this mark")] = 0,
     host: Annotated[str, typer.Option(help="the rule for this host")] = "any",
-    instance: InstanceOption = INSTANCE,
-    server: ServerOption = None,
-    timeout: TimeoutOption = TIMEOUT_S,
 ) -> None:
     """Delete a rule: the VIP is withdrawn first, then no longer served."""
-    client = Client(server=server, instance=instance, timeout_s=timeout)
     if name is not None:
         print(client.send("DELETE", f"{RULES}/name/{name}")["result"])
         return
@@ -80,19 +72,17 @@ def delete_lb(
 
 @app.command("endpoint")
 @app.command("ep", hidden=True)
+@connected
 def delete_endpoint(
+    client: Client,
     address: Annotated[str, typer.Argument(metavar="IP", help="the endpoint's own address")],
     *,
     name: Annotated[str, typer.Option(help="of the check")] = "",
     probetype: Annotated[str, typer.Option(help="of the check")] = "ping",
     probeport: Annotated[int, typer.Option(help="of the check")] = 0,
-    instance: InstanceOption = INSTANCE,
-    server: ServerOption = None,
-    timeout: TimeoutOption = TIMEOUT_S,
 ) -> None:
     """Forget how an endpoint is checked."""
     query = f"?name={name}&probe_type={probetype}&probe_port={probeport}"
-    client = Client(server=server, instance=instance, timeout_s=timeout)
     remedies = {
         NO_HOST: "no such check; `headrace get endpoint` lists them",
         REFERRED: "a rule is checked by it; delete that, or change the document",
@@ -104,28 +94,24 @@ def delete_endpoint(
 @app.command("bgpneighbor")
 @app.command("bgpnei", hidden=True)
 @app.command("bgpneigh", hidden=True)
+@connected
 def delete_bgpneighbor(
+    client: Client,
     address: Annotated[str, typer.Argument(metavar="IP", help="the peer's address")],
     as_number: Annotated[int, typer.Argument(metavar="ASN", help="its autonomous system")],
-    instance: InstanceOption = INSTANCE,
-    server: ServerOption = None,
-    timeout: TimeoutOption = TIMEOUT_S,
 ) -> None:
     """End the session with a BGP peer."""
-    client = Client(server=server, instance=instance, timeout_s=timeout)
     print(client.send("DELETE", f"{NEIGHBOURS}/{address}?remoteAs={as_number}")["result"])
 
 
 @app.command("bfd")
 @app.command("bfd-session", hidden=True)
+@connected
 def delete_bfd(
+    client: Client,
     address: Annotated[str, typer.Argument(metavar="IP", help="the BGP peer")],
-    instance: InstanceOption = INSTANCE,
-    server: ServerOption = None,
-    timeout: TimeoutOption = TIMEOUT_S,
 ) -> None:
     """Have BFD watch a BGP peer no longer."""
-    client = Client(server=server, instance=instance, timeout_s=timeout)
     print(client.send("DELETE", f"{BFD}/remoteIP/{address}?instance=default")["result"])
 
 

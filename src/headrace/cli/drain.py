@@ -11,6 +11,8 @@ from headrace.cli.options import (
     TIMEOUT_S,
     InstanceOption,
     ServerOption,
+    ServersOption,
+    on_each,
 )
 from headrace.cli.output import show_change
 
@@ -45,12 +47,16 @@ def drain_endpoint(
         ),
     ] = None,
     instance: InstanceOption = INSTANCE,
-    server: ServerOption = None,
+    server: ServersOption = None,
 ) -> None:
     """Send new flows elsewhere; old ones stay. `headrace status` shows what is left of them."""
     body: dict[str, Any] = {"pool": pool, "timeout_s": timeout}
-    client = Client(server=server, instance=instance, timeout_s=TIMEOUT_S)
-    show_change(client.post(f"/v1/endpoints/{address}/drain", body), f"{address} drains")
+
+    def ask(one: str | None) -> None:
+        client = Client(server=one, instance=instance, timeout_s=TIMEOUT_S)
+        show_change(client.post(f"/v1/endpoints/{address}/drain", body), f"{address} drains")
+
+    on_each(server or [], ask)
 
 
 @app.command("node")

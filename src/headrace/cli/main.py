@@ -16,6 +16,9 @@ _COMMANDS = (
     "create",
     "get",
     "delete",
+    "set",
+    "save",
+    "import",
     "validate",
     "diff",
     "apply",
@@ -25,6 +28,9 @@ _COMMANDS = (
     "drain",
     "undrain",
     "status",
+    "events",
+    "log-level",
+    "report",
     "explain",
     "capture",
     "doctor",
@@ -45,7 +51,8 @@ class _LazyGroup(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401, ARG002 - click's own
         if cmd_name not in _COMMANDS:
             return None
-        module = importlib.import_module(f"headrace.cli.{cmd_name}")
+        name = cmd_name.replace("-", "_") + "_" * (cmd_name == "import")  # a word of Python's
+        module = importlib.import_module(f"headrace.cli.{name}")
         command = typer.main.get_command(module.app)
         command.name = cmd_name
         return command

@@ -1,9 +1,17 @@
 """Options that several commands have."""
 
+import inspect
+import io
+import sys
+from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any, Concatenate, ParamSpec
 
 import typer
+
+from headrace.cli.client import Client, Failure
+
+_P = ParamSpec("_P")
 
 
 class Output(StrEnum):
@@ -29,6 +37,15 @@ ServerOption = Annotated[
         help="https://HOST:PORT, http://127.0.0.1:PORT or unix:PATH in place of the own socket",
     ),
 ]
+ServersOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--server",
+        envvar="HEADRACE_SERVER",
+        help="https://HOST:PORT, http://127.0.0.1:PORT or unix:PATH in place of the own socket; "
+        "given several times: each of them in turn, whatever becomes of the others",
+    ),
+]
 TimeoutOption = Annotated[
     float, typer.Option("--timeout", "-t", min=0.1, help="seconds to wait for an answer")
 ]
@@ -36,3 +53,56 @@ OutputOption = Annotated[Output, typer.Option("--output", "-o", help="how to sho
 
 INSTANCE = "main"
 TIMEOUT_S = 60.0
+
+
+def on_each(servers: list[str], ask: Callable[[str | None], None]) -> None:
+    """Ask one server, or each of several whatever became of the others; Failure if one failed."""
+    if len(servers) < 2:
+        ask(servers[0] if servers else None)
+        return
+    stdin = "" if sys.stdin.isatty() else sys.stdin.read()
+    failed = 0
+    for server in servers:
+        sys.stdin = io.StringIO(stdin)
+        print(f"{server}:", flush=True)
+        try:
+            ask(server)
+        except Failure as failure:
+            print(failure, file=sys.stderr, flush=True)
+            failed += 1
+        except typer.Exit as end:
+            failed += end.exit_code != 0
+    if failed:
+        raise Failure(f"{failed} of {len(servers)} servers failed; what is above holds of each")
+
+
+def connected(command: Callable[Concatenate[Client, _P], None]) -> Callable[..., None]:
+    """The command with options that say which daemon to talk to, in place of its first parameter.
+
+    Every command that talks to one has the same three.
+    """
+
+    def run(*, instance: str, server: list[str] | None, timeout: float, **options: Any) -> None:  # noqa: ANN401 - the command's own
+        def ask(one: str | None) -> None:
+            client = Client(server=one, instance=instance, timeout_s=timeout)
+            command(client, **options)  # type: ignore[call-arg]  # what typer has read
+
+        on_each(server or [], ask)
+
+    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+    shared = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        for name, default, kind in (
+            ("instance", INSTANCE, InstanceOption),
+            ("server", None, ServersOption),
+            ("timeout", TIMEOUT_S, TimeoutOption),
+        )
+    ]
+    run.__name__, run.__doc__, run.__module__ = (
+        command.__name__,
+        command.__doc__,
+        command.__module__,
+    )
+    run.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]  # what typer reads
+    run.__annotations__ = {each.name: each.annotation for each in (*own, *shared)}
+    return run

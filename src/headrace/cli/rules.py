@@ -17,7 +17,8 @@ NO_RULE = "no-rule error"
 NO_HOST = "host-notfound error"
 REFERRED = "endpoint error: LB Rule-referred"
 
-CONFIG = "/netlox/v1/config"
+LOXILB = "/netlox/v1"
+CONFIG = f"{LOXILB}/config"
 RULES = f"{CONFIG}/loadbalancer"
 HOSTS = f"{CONFIG}/endpoint"
 NEIGHBOURS = f"{CONFIG}/bgp/neigh"
@@ -103,3 +104,13 @@ def _read_endpoint(word: str) -> dict[str, Any]:
     if not colon or not address:
         raise Failure(f"--endpoints {word!r} is not IP:WEIGHT, as 56.56.56.1:1")
     return {"endpointIP": address.removeprefix("[").removesuffix("]"), "weight": number}
+
+
+def as_client(rule: dict[str, Any]) -> dict[str, Any]:
+    """The rule with the keys that clients of LoxiLB write, none left out."""
+    arguments = dict(rule["serviceArguments"])
+    arguments["BGP"] = arguments.pop("bgp", False)
+    arguments["Monitor"] = arguments.pop("monitor", False)
+    for name, zero in (("name", ""), ("inactiveTimeOut", 0), ("block", 0)):
+        arguments.setdefault(name, zero)
+    return {**rule, "serviceArguments": arguments}

@@ -21,6 +21,13 @@ ListenOption = Annotated[
         help="ADDRESS:PORT of the API besides its unix socket, several if repeated; or none",
     ),
 ]
+ImportOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--import",
+        help="folder with LoxiLB's lbconfig.txt and the like, for the first start as well",
+    ),
+]
 ReadersOption = Annotated[
     str | None,
     typer.Option(
@@ -60,6 +67,7 @@ def run(  # noqa: PLR0917 - an option each
         Path | None,
         typer.Option(help="YAML or JSON for the first start, when no revision is kept yet"),
     ] = None,
+    import_dir: ImportOption = None,
     listen: ListenOption = ["127.0.0.1:11111"],  # noqa: B006 - typer copies it
     readers: ReadersOption = None,
     tls_certificate: CertificateOption = None,
@@ -90,6 +98,7 @@ def run(  # noqa: PLR0917 - an option each
         state_dir=state or STATE_ROOT / instance,
         runtime_dir=Path(RUNTIME_ROOT) / instance,
         document=document,
+        import_dir=import_dir,
         listen=tuple(listen),
         keep_announced=keep_announced,
         readers=readers,

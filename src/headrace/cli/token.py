@@ -1,5 +1,6 @@
 """`headrace token`: who may use the API from elsewhere."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -27,20 +28,29 @@ StateOption = Annotated[
 def create(
     name: NameArgument,
     role: Annotated[str, typer.Option(help="read, or write to change things too")],
+    expires: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"],
+            help="from then on, UTC, it opens nothing; it stays until it is revoked if absent",
+        ),
+    ] = None,
     instance: InstanceOption = INSTANCE,
     state: StateOption = None,
 ) -> None:
     """Make a token and print it, this once: it is kept nowhere."""
-    from datetime import UTC, datetime
-
     from headrace.api import Role, TokenFile
     from headrace.model import LbError
 
+    now = datetime.now(UTC)
+    end = None if expires is None else expires.replace(tzinfo=UTC)
+    if end is not None and end <= now:
+        raise Failure(f"--expires {end:%Y-%m-%dT%H:%M:%S}: is over already; name a later time")
     if role not in list(Role):
         raise Failure(f"--role {role}: write read or write")
     try:
         tokens = TokenFile(state or STATE_ROOT / instance)
-        print(tokens.create(name, Role(role), datetime.now(UTC)))
+        print(tokens.create(name, Role(role), now, expires=end))
     except LbError as error:
         raise Failure(str(error)) from error
 
@@ -59,15 +69,15 @@ def list_tokens(
         tokens = TokenFile(state or STATE_ROOT / instance).tokens()
     except LbError as error:
         raise Failure(str(error)) from error
+    headings = ("name", "role", "created", "expires")
     rows = [
-        (token.name, str(token.role), token.created.isoformat(" ", "seconds")) for token in tokens
+        (token.name, str(token.role), _shown(token.created), _shown(token.expires) or "never")
+        for token in tokens
     ]
     if output in {Output.TABLE, Output.WIDE}:
-        show_table(("name", "role", "created"), rows)
+        show_table(headings, rows)
     else:
-        show_values(
-            [dict(zip(("name", "role", "created"), row, strict=True)) for row in rows], output
-        )
+        show_values([dict(zip(headings, row, strict=True)) for row in rows], output)
 
 
 @app.command()
@@ -83,3 +93,7 @@ def revoke(
     except LbError as error:
         raise Failure(str(error)) from error
     print(f"token {name} is revoked")
+
+
+def _shown(time: datetime | None) -> str:
+    return "" if time is None else time.isoformat(" ", "seconds")

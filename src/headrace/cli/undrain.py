@@ -6,13 +6,7 @@ import typer
 
 from headrace.cli.client import Client
 from headrace.cli.drain import PoolOption
-from headrace.cli.options import (
-    INSTANCE,
-    TIMEOUT_S,
-    InstanceOption,
-    ServerOption,
-    TimeoutOption,
-)
+from headrace.cli.options import connected
 from headrace.cli.output import show_change
 
 app = typer.Typer(
@@ -28,25 +22,19 @@ def _undrain() -> None:
 
 
 @app.command("endpoint")
+@connected
 def undrain_endpoint(
+    client: Client,
     address: Annotated[str, typer.Argument(help="the endpoint's own address")],
     pool: PoolOption = None,
-    instance: InstanceOption = INSTANCE,
-    server: ServerOption = None,
-    timeout: TimeoutOption = TIMEOUT_S,
 ) -> None:
     """Send new flows to an endpoint again."""
-    client = Client(server=server, instance=instance, timeout_s=timeout)
     answer = client.post(f"/v1/endpoints/{address}/undrain", {"pool": pool})
     show_change(answer, f"{address} takes new flows")
 
 
 @app.command("node")
-def undrain_node(
-    instance: InstanceOption = INSTANCE,
-    server: ServerOption = None,
-    timeout: TimeoutOption = TIMEOUT_S,
-) -> None:
+@connected
+def undrain_node(client: Client) -> None:
     """Announce the VIPs again."""
-    client = Client(server=server, instance=instance, timeout_s=timeout)
     show_change(client.post("/v1/node/undrain", {}), "this node announces what works")

@@ -12,16 +12,6 @@ from math import ceil
 
 from headrace.model import Announcement, Bgp, IPNetwork, Service
 
-GRACEFUL_SHUTDOWN = "65535:0"
-"""Asks routers to prefer any other route (RFC 8326, section 4)."""
-
-WORSE_MED = 100
-WORSE_PREPEND = 2
-WORSE_LOCAL_PREF = 50
-LOCAL_PREF = 100
-"""What a standby node, or one that drains, is worse by; 100 is what routers take a route without
-local preference for. Routers look at them in the order local preference, path, MED."""
-
 
 class Wish(StrEnum):
     """What a prefix's services say of it."""
@@ -87,40 +77,17 @@ class Route:
 def announcement_of(bgp: Bgp, service: Service | None, prefix: IPNetwork) -> Announcement:
     """A prefix as peers hear it while nothing is wrong; an aggregate has no service."""
     hop = bgp.given_next_hop
-    usual = Announcement(
-        prefix,
-        med=bgp.med,
-        communities=bgp.communities,
-        prepend=bgp.prepend,
-        local_pref=bgp.local_pref,
-        next_hop=hop if hop is not None and hop.version == prefix.version else None,
-    )
+    next_hop = hop if hop is not None and hop.version == prefix.version else None
     if service is None:
-        return usual
-    return replace(
-        usual,
-        med=usual.med if service.med is None else service.med,
-        communities=usual.communities if service.communities is None else service.communities,
-        prepend=usual.prepend if service.prepend is None else service.prepend,
-        local_pref=usual.local_pref if service.local_pref is None else service.local_pref,
+        return Announcement(prefix, bgp.med, bgp.communities, bgp.prepend, bgp.local_pref, next_hop)
+    return Announcement(
+        prefix,
+        med=bgp.med if service.med is None else service.med,
+        communities=bgp.communities if service.communities is None else service.communities,
+        prepend=bgp.prepend if service.prepend is None else service.prepend,
+        local_pref=bgp.local_pref if service.local_pref is None else service.local_pref,
+        next_hop=next_hop,
     )
-
-
-def worse(announcement: Announcement) -> Announcement:
-    """The same, so that routers take any other node that is not worse itself."""
-    local_pref = LOCAL_PREF if announcement.local_pref is None else announcement.local_pref
-    return replace(
-        announcement,
-        med=(announcement.med or 0) + WORSE_MED,
-        prepend=announcement.prepend + WORSE_PREPEND,
-        local_pref=max(local_pref - WORSE_LOCAL_PREF, 0),
-    )
-
-
-def leaving(announcement: Announcement) -> Announcement:
-    """The same from a node that drains."""
-    rest = tuple(each for each in announcement.communities if each != GRACEFUL_SHUTDOWN)
-    return replace(worse(announcement), communities=(GRACEFUL_SHUTDOWN, *rest))
 
 
 def covering(

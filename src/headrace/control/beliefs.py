@@ -3,9 +3,8 @@
 `judge` is pure. `Beliefs` adds what it needs of earlier: who was down before anything was known.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from headrace.control.ports import Checker
 from headrace.model import (
@@ -14,14 +13,19 @@ from headrace.model import (
     Encapsulation,
     Health,
     IPAddress,
+    Place,
+    Places,
     Pool,
+    Probe,
     ProbePath,
     ProbeTarget,
     Service,
     WhenUnknown,
 )
+from headrace.model.health import NO_HEALTH
 
-PoolTargets = Mapping[str, Mapping[IPAddress, ProbeTarget]]
+Targets = Mapping[IPAddress, tuple[ProbeTarget, ...]]  # by endpoint, at each place it is asked
+PoolTargets = Mapping[str, Targets]
 DownSets = Mapping[str, frozenset[IPAddress]]  # by pool: the endpoints that get nothing
 
 
@@ -51,25 +55,33 @@ class PoolHealth:
 
 
 def targets_to_probe(document: Document) -> PoolTargets:
-    """The endpoints to check, for each pool that is in use and is to be checked.
+    """How the endpoints of each pool in use are asked, if they are to be checked.
 
-    A pool's probes go where the clients of its first service go. Who is disabled gets none.
+    Each is asked at every VIP and port that the pool's services promise. Who is disabled is not.
     """
-    first: dict[str, Service] = {}
-    for service in sorted(document.services, key=lambda each: each.first_key):
-        first.setdefault(service.pool_name, service)
+    pools, services = document.all_pools(), dict[str, list[Service]]()
+    for service in document.services:
+        pool = pools[service.pool_name]
+        if pool.health != NO_HEALTH or pool.particular:
+            services.setdefault(service.pool_name, []).append(service)
+    found = {name: _targets_of(name, document, each) for name, each in services.items()}
+    return {name: targets for name, targets in found.items() if targets}
+
+
+def _targets_of(name: str, document: Document, services: list[Service]) -> Targets:
+    pool, places = document.pool_of(services[0]), Places(services)
+    probes: dict[int, Probe] = {}  # by id of the check: few checks serve many endpoints
     found = {}
-    for name, service in first.items():
-        pool = document.pool_of(service)
-        check = document.check_of(pool)
-        if check is not None:
-            probe = check.probe
-            vip, port = _vip_of(service), probe.port or service.ports[0]
-            found[name] = {
-                each.address: ProbeTarget(name, each.address, vip, port, probe, pool.encapsulation)
-                for each in pool.endpoints
-                if not each.disabled
-            }
+    for endpoint in pool.endpoints:
+        check = document.check_of(pool, endpoint)
+        if check is not None and not endpoint.disabled:
+            if id(check) not in probes:
+                probes[id(check)] = check.probe
+            probe = probes[id(check)]
+            found[endpoint.address] = tuple(
+                ProbeTarget(name, endpoint.address, vip, port, probe, pool.encapsulation)
+                for vip, port in places.asked(check)
+            )
     return found
 
 
@@ -77,22 +89,41 @@ def tunnelled(
     targets: PoolTargets,
 ) -> tuple[frozenset[tuple[IPAddress, Encapsulation]], frozenset[IPAddress]]:
     """What the probes that take the way of clients' packets need: endpoints by way, and VIPs."""
-    through = [
-        target
-        for pool in targets.values()
-        for target in pool.values()
-        if target.probe.path is ProbePath.TUNNEL
-    ]
+    through = [each for each in every(targets) if each.probe.path is ProbePath.TUNNEL]
     return (
         frozenset((target.endpoint, target.encapsulation) for target in through),
         frozenset(target.vip for target in through),
     )
 
 
+def every(targets: PoolTargets) -> Iterator[ProbeTarget]:
+    """All targets of all pools."""
+    for pool in targets.values():
+        for at_places in pool.values():
+            yield from at_places
+
+
+def worst(answers: Mapping[Place, Belief]) -> Belief:
+    """What is believed of an endpoint that is asked at several places: down, unknown, then up.
+
+    It is what it is since it became so at the first place that makes it so; up, at the last.
+    """
+    for health in (Health.DOWN, Health.UNKNOWN):
+        at = {place: each for place, each in answers.items() if each.health is health}
+        if at:
+            place, first = min(at.items(), key=lambda each: each[1].since_s)
+            if len(answers) == 1:
+                return first
+            others = f" and {len(at) - 1} more" if len(at) > 1 else ""
+            return replace(first, reason=f"{_shown(place)}{others}: {first.reason}")
+    return max(answers.values(), key=lambda each: each.since_s)
+
+
 def judge(pool: Pool, beliefs: dict[IPAddress, Belief], kept: frozenset[IPAddress]) -> PoolHealth:
     """What follows from the beliefs of a pool's endpoints; `kept` were down before."""
     sick = {address for address, belief in beliefs.items() if belief.health is Health.DOWN}
-    if len(sick) > pool.fail_open_above * len(beliefs):
+    count = sum(not endpoint.disabled for endpoint in pool.endpoints)
+    if len(sick) > pool.fail_open_above * count:
         return PoolHealth(beliefs, unknown=pool.unknown, fails_open=True)
     unknown = {address for address, belief in beliefs.items() if belief.health is Health.UNKNOWN}
     match pool.unknown:
@@ -115,42 +146,41 @@ class Beliefs:
         self._pools: Mapping[str, Pool] = {}
         self._judged: dict[str, PoolHealth] = {}
         self._seen: dict[int, tuple[ProbeTarget, Belief]] = {}  # by id: to hash targets is slow
+        self._answers: dict[str, dict[IPAddress, dict[Place, Belief]]] = {}  # by pool and endpoint
 
     def follow(self, document: Document, targets: PoolTargets) -> None:
         """Ask about these targets, which are those of this document."""
         pools = document.all_pools()
         down = {name: health.down for name, health in self._judged.items()}
         self._pools = {name: pools[name] for name in targets}
-        self._checker.set_targets(
-            frozenset(target for pool in targets.values() for target in pool.values())
-        )
+        self._checker.set_targets(frozenset(every(targets)))
         self._seen = {}
+        self._answers = {name: {address: {} for address in each} for name, each in targets.items()}
         self._judged = {name: PoolHealth(down=down.get(name, self._before)) for name in targets}
         self._before = frozenset()
 
     def judge(self) -> Mapping[str, PoolHealth]:
         """What is believed now, of each pool that is checked; quick where little is new."""
-        new: dict[str, dict[IPAddress, Belief]] = {}
+        new: dict[str, set[IPAddress]] = {}
         for target, belief in self._checker.beliefs.items():
             seen = self._seen.get(id(target))
             if seen is None or seen[1] is not belief:
                 self._seen[id(target)] = target, belief
-                new.setdefault(target.pool, {})[target.endpoint] = belief
+                self._answers[target.pool][target.endpoint][target.vip, target.port] = belief
+                new.setdefault(target.pool, set()).add(target.endpoint)
         changed = {}
-        for name, beliefs in new.items():
-            if name in self._pools:
-                before = self._judged[name]
-                changed[name] = judge(self._pools[name], before.beliefs | beliefs, before.down)
-        self._judged = self._judged | changed
+        for name, addresses in new.items():
+            before, answers = self._judged[name], self._answers[name]
+            beliefs = before.beliefs | {each: worst(answers[each]) for each in addresses}
+            changed[name] = judge(self._pools[name], beliefs, before.down)
+        if changed:  # else the same object tells that nothing is new
+            self._judged = self._judged | changed
         return self._judged
 
 
 def disabled_sets(document: Document) -> DownSets:
     """By pool in use: whom the operator has get nothing."""
-    return {
-        name: frozenset(each.address for each in pool.endpoints if each.disabled)
-        for name, pool in document.all_pools().items()
-    }
+    return {name: pool.disabled for name, pool in document.all_pools().items()}
 
 
 def down_sets(disabled: DownSets, judged: Mapping[str, PoolHealth], over: DownSets) -> DownSets:
@@ -162,7 +192,9 @@ def down_sets(disabled: DownSets, judged: Mapping[str, PoolHealth], over: DownSe
     }
 
 
-def _vip_of(service: Service) -> IPAddress:
-    """The address that probes go to: the VIP, or the first behind a prefix's own address."""
-    vip = service.vip
-    return vip[1] if isinstance(vip, IPv4Network | IPv6Network) else vip
+def _shown(place: Place) -> str:
+    """192.0.2.1:80, or the VIP alone where no port is asked."""
+    vip, port = place
+    if not port:
+        return str(vip)
+    return f"[{vip}]:{port}" if vip.version == 6 else f"{vip}:{port}"

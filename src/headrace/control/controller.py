@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -11,17 +11,23 @@ import structlog
 from headrace.control.announcing import Announcing
 from headrace.control.beliefs import (
     Beliefs,
+    DownSets,
+    PoolHealth,
     PoolTargets,
     disabled_sets,
     down_sets,
     targets_to_probe,
     tunnelled,
 )
+from headrace.control.changes import drain_changes, ended_drains, health_changes
 from headrace.control.desired import Desired, Paths, build_desired, targets_of
 from headrace.control.draining import Drains
+from headrace.control.flows import current_flows
 from headrace.control.forwarding import Forwarder
 from headrace.control.ground import Ground, View, all_services
 from headrace.control.history import read_revision, view_history
+from headrace.control.journal import DocumentChanged, Journal, TroubleChanged
+from headrace.control.log_level import LogLevel
 from headrace.control.ports import Checker, Dataplane, ProbePaths, Speaker, Store, Underlay
 from headrace.control.rates import SAMPLE_S, Rates, draining_reaches
 from headrace.control.settling import settle_at_times
@@ -35,8 +41,8 @@ from headrace.model import (
     LbError,
     Path,
     Port,
+    RememberedFlow,
     Target,
-    Tunnel,
     UnavailableError,
     check_document,
     dump_document,
@@ -45,6 +51,8 @@ from headrace.model import (
 
 RETRY_S = 2.0
 """After a reconciliation that failed: long enough not to spin, short enough for an operator."""
+
+_Ready = tuple[Desired, Paths]  # what a document desires, and how its endpoints are reached
 
 _log = structlog.get_logger()
 
@@ -64,7 +72,17 @@ class World:
 class Controller:
     """Holds the document in force and keeps the world as it says."""
 
-    def __init__(self, world: World, document: Document, revision: int) -> None:
+    def __init__(
+        self,
+        world: World,
+        document: Document,
+        revision: int,
+        *,
+        log_level: LogLevel | None = None,
+    ) -> None:
+        """`log_level` is that of the daemon's logs."""
+        self.journal = Journal()
+        self.log_level = log_level or LogLevel()
         before = world.dataplane.read()
         self._world = world
         self._document = document
@@ -73,8 +91,12 @@ class Controller:
         self._drains = Drains(before.down)
         self._forwarder = Forwarder(world.dataplane)
         forwarded = frozenset(key.prefix for key in before.services)
-        self._announcing = Announcing(world.speaker, self._view, document, forwarded)
+        self._announcing = Announcing(
+            world.speaker, self._view, document, forwarded, note=self.journal.note
+        )
         self._rates = Rates(world.dataplane)
+        self._told_health: Mapping[str, PoolHealth] = {}
+        self._told_over: DownSets = {}
         self._ending = False
         self._paths: Paths = {}
         self._problems: list[str] = []  # of the last reconciliation that has ended
@@ -123,17 +145,19 @@ class Controller:
             document = change(self._document)
             if document == self._document:
                 return self._revision
-            check_document(document)
+            check_document(document, checked=self._document)
             text = dump_document(document)
             try:
-                await self._desire(document)  # only to see whether it can be built
+                ready = await self._desire(document)  # else it is not kept
                 revision = await asyncio.to_thread(self._world.store.append, text, author=author)
             except LbError:
                 self.wake()  # the underlay was asked about endpoints that will not be
                 raise
-            self._document, self._revision = document, revision
-            _log.info("document_changed", revision=self._revision, author=author)
-            failure = await self._try_reconcile()
+            before, self._document, self._revision = self._document, document, revision
+            self.journal.note(DocumentChanged(revision, author))
+            for drain in drain_changes(before, document):
+                self.journal.note(drain)
+            failure = await self._try_reconcile(ready)
             if self._problems:
                 self.wake()
             if failure is not None:
@@ -194,6 +218,13 @@ class Controller:
         """Where the data plane sends each flow, read from its maps."""
         return self._world.dataplane.explain(flows)
 
+    def remembered_flows(self, limit: int) -> list[RememberedFlow]:
+        """Flows that the data plane knows one by one, so many at most.
+
+        A slot that settled, or an idle time that is over, makes a note void: such are left out.
+        """
+        return current_flows(self._document, self._world.dataplane.remembered_flows(limit))
+
     async def _reconcile_at_changes(self) -> None:
         self.wake()
         while True:
@@ -223,8 +254,13 @@ class Controller:
             self._drains_changed.clear()
 
     async def _sample_rates(self) -> None:
-        """Look from time to time what endpoints that drain still get."""
+        """Look from time to time what endpoints that drain still get, and whether links hold.
+
+        The kernel tells nobody of a link that somebody detached.
+        """
         while True:
+            if "missing" in self._world.dataplane.modes().values():
+                self.wake()
             in_force = self._forwarder.in_force
             if in_force is not None:
                 reaches = draining_reaches(in_force.document, in_force.desired)
@@ -233,14 +269,24 @@ class Controller:
 
     def _follow(self) -> None:
         """Take beliefs and drains to the data plane, then to the peers."""
+        view = self._view()
         try:
-            pools = self._forwarder.follow(self._view())
+            pools = self._forwarder.follow(view)
         except LbError as error:
             self._note_later(error)
         else:
             if pools:
                 _log.info("health_followed", pools=pools)
         self._announcing.poke()
+        self._tell(view)
+
+    def _tell(self, view: View) -> None:
+        """Note what is believed now that was not told yet, and whose drain is over."""
+        for change in health_changes(self._told_health, view.judged):
+            self.journal.note(change)
+        for drain in ended_drains(self._told_over, view.over):
+            self.journal.note(drain)
+        self._told_health, self._told_over = view.judged, view.over
 
     def _note_later(self, error: LbError) -> None:
         """Something failed beside a reconciliation: the next one tries it again, and tells."""
@@ -257,47 +303,40 @@ class Controller:
         except TimeoutError:
             self.wake()
 
-    async def _try_reconcile(self) -> LbError | None:
+    async def _try_reconcile(self, ready: _Ready | None = None) -> LbError | None:
         """Reconcile; what stopped it, if anything. All that is in the way is kept to be shown."""
         self._found = []
         failure = None
         try:
-            await self._reconcile()
+            await self._reconcile(ready)
         except LbError as error:
             failure = error
             self._found.append(str(error))
         before, self._problems = self._problems, self._found
-        if self._problems and self._problems != before:
-            _log.warning("reconcile_failed", problems=self._problems)
-        elif before and not self._problems:
-            _log.info("reconcile_recovered")
+        if self._problems != before:
+            self.journal.note(TroubleChanged(tuple(self._problems)))
         return failure
 
-    async def _desire(self, document: Document) -> tuple[Desired, Paths]:
-        node = document.node
-        tunnels = {
-            entry.endpoint: Tunnel(entry.endpoint, entry.local, entry.remote)
-            for entry in node.tunnels
-        }
-        targets = targets_of(document)
-        paths = await self._world.underlay.resolve(targets, tunnels, node.sources)
+    async def _desire(self, document: Document) -> _Ready:
+        node, targets = document.node, targets_of(document)
+        paths = await self._world.underlay.resolve(targets, node.tunnels_by_endpoint, node.sources)
         actual = self._world.dataplane.read()
         view = self._view()
         down = down_sets(disabled_sets(document), view.judged, view.over)
         desired = await asyncio.to_thread(
-            build_desired, document, paths, actual, self._forwarder.tables, down
+            build_desired, document, paths, actual, self._forwarder.wanted, down
         )
         return desired, paths
 
-    async def _reconcile(self) -> None:
-        """Bring the world to what the document says.
+    async def _reconcile(self, ready: _Ready | None = None) -> None:
+        """Bring the world to what the document says; `ready` is what it desires, if it was built.
 
         What is wrong with interfaces or the speaker is noted and stops nothing else: whatever it
         is, VIPs must be withdrawn, dead endpoints left and other changes made.
         """
         document = self._document
         await self._note(self._attach(document.node.interfaces))
-        desired, self._paths = await self._desire(document)
+        desired, self._paths = ready or await self._desire(document)
         targets = targets_to_probe(document)
         await self._note(self._set_probe_paths(targets, self._paths))
         await self._note(self._announcing.prepare(self._ground(all_services(document))))

@@ -3,7 +3,9 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from hashlib import blake2b
+from operator import is_
 
 from headrace.control.beliefs import DownSets, disabled_sets
 from headrace.maglev import Candidate, FlowHash, Table, build_table, change_down
@@ -25,18 +27,24 @@ from headrace.model import (
 )
 
 Paths = Mapping[Target, Path | Unresolved]
-_Way = tuple[Target, int | None]  # how a pool wants an endpoint reached: and with which DSCP
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class DesiredPool:
-    """A pool's lookup table, how each of its candidates is reached, and who has a server id."""
+    """A pool's lookup table, how each of its candidates is reached, and who has a server id.
+
+    One that stays as it is stays the same object.
+    """
 
     table: Table
     reaches: tuple[Reach, ...]  # of the table's candidates, in their order
     server_ids: Mapping[int, Reach]  # of QUIC; empty where no service routes by them
     down: frozenset[IPAddress]  # who gets nothing, in the table
     reach_digest: bytes = field(repr=False)  # of the reaches
+    pool: Pool = field(repr=False)  # of the document
+    is_routed: bool = field(repr=False)  # by server ids
+    ways: tuple[Path | Unresolved, ...] = field(repr=False)  # of the pool's endpoints
+    paths: Mapping[Reach, Path | None] = field(repr=False)
 
     @property
     def stamp(self) -> int:
@@ -58,59 +66,43 @@ class Desired:
     pools: Mapping[str, DesiredPool]
     services: Mapping[ServiceKey, ServiceEntry]
 
-    @property
-    def tables(self) -> Mapping[str, Table]:
-        """The lookup table of each pool."""
-        return {name: pool.table for name, pool in self.pools.items()}
-
 
 def targets_of(document: Document) -> frozenset[Target]:
     """Every endpoint that a service uses, as its pools want it reached."""
-    return frozenset(
-        Target(endpoint.address, pool.encapsulation)
-        for pool in document.all_pools().values()
-        for endpoint in pool.endpoints
-    )
+    return frozenset[Target]().union(*(pool.targets for pool in document.all_pools().values()))
 
 
 def build_desired(
     document: Document,
     paths: Paths,
     actual: Forwarding,
-    previous: Mapping[str, Table],
+    previous: Desired | None,
     down: DownSets,
 ) -> Desired:
     """What the document asks for, given how each endpoint is reached now and who is down.
 
-    `previous` tables never change the result; those of unchanged pools save building them again.
+    What was wanted before never changes the result; it saves building again what stays.
     Raises ConfigError where a pool's table cannot hold its endpoints.
     """
-    pools = document.all_pools()
-    listed = Counter(e.address for pool in pools.values() for e in pool.endpoints)
-    reaches = _reaches(pools.values(), paths, actual)
+    asked = document.all_pools()
+    listed = Counter(e.address for pool in asked.values() for e in pool.endpoints)
     routed = {service.pool_name for service in document.services if service.quic}
-    seed = document.cluster.hash_seed
+    builder = _Builder(document.cluster.hash_seed, paths, actual)
+    before = {} if previous is None else previous.pools
+    pools = {
+        name: builder.build(name, pool, before.get(name), down[name], is_routed=name in routed)
+        for name, pool in asked.items()
+    }
+    same = previous is not None and list(pools.values()) == list(before.values())
     return Desired(
-        hash_keys=FlowHash.of_seed(seed).keys,
+        hash_keys=FlowHash.of_seed(document.cluster.hash_seed).keys,
         # How many packets are sampled is not the document's: a capture under way sets it.
         tuning=replace(document.tuning, sample_one_in=actual.tuning.sample_one_in),
-        endpoints={
-            reach: path if isinstance(path := paths[target], Path) else None
-            for (target, _), reach in reaches.items()
-        },
+        endpoints=previous.endpoints if previous and same else _endpoints(pools.values()),
         down=_down_everywhere(listed, down),
         disabled=disabled_sets(document),
         listed=listed,
-        pools={
-            name: _desired_pool(
-                _table(seed, name, pool, down[name], previous.get(name)),
-                pool,
-                reaches,
-                down[name],
-                routes=name in routed,
-            )
-            for name, pool in pools.items()
-        },
+        pools=pools,
         services={key: service.entry for service in document.services for key in service.keys},
     )
 
@@ -128,38 +120,73 @@ def with_down(desired: Desired, down: DownSets) -> tuple[Desired, list[str]]:
     return replace(desired, pools={**desired.pools, **changed}, down=everywhere), list(changed)
 
 
-def _reaches(pools: Iterable[Pool], paths: Paths, actual: Forwarding) -> dict[_Way, Reach]:
-    known = {
-        (Target(reach.endpoint, reach.encapsulation), reach.dscp): reach
-        for reach in actual.endpoints
-    }
-    return {
-        way: _reach_of(way, paths, known)
-        for pool in pools
-        for endpoint in pool.endpoints
-        for way in [_way(pool, endpoint.address)]
-    }
+def _endpoints(pools: Iterable[DesiredPool]) -> Mapping[Reach, Path | None]:
+    found: dict[Reach, Path | None] = {}
+    for pool in pools:
+        found.update(pool.paths)
+    return found
 
 
-def _way(pool: Pool, address: IPAddress) -> _Way:
-    return Target(address, pool.encapsulation), pool.fixed_dscp
+class _Builder:
+    """Builds pools, as far as they are not as they were."""
 
+    def __init__(self, seed: int, paths: Paths, actual: Forwarding) -> None:
+        self._seed, self._paths, self._actual = seed, paths, actual
 
-def _reach_of(way: _Way, paths: Paths, known: Mapping[_Way, Reach]) -> Reach:
-    """The endpoint and its outer header; while it is unreachable, the header it had last."""
-    target, dscp = way
-    path = paths[target]
-    if isinstance(path, Path):
-        return Reach(
-            target.endpoint,
-            path.outer_source,
-            path.outer_destination,
-            target.encapsulation,
-            path.source_hashed,
-            dscp,
-        )
-    unknown = Reach(target.endpoint, encapsulation=target.encapsulation, dscp=dscp)
-    return known.get(way, unknown)
+    def build(
+        self,
+        name: str,
+        pool: Pool,
+        before: DesiredPool | None,
+        down: frozenset[IPAddress],
+        *,
+        is_routed: bool,
+    ) -> DesiredPool:
+        """What is wanted of a pool, given what was wanted of it before."""
+        ways = tuple(map(self._paths.__getitem__, pool.targets))
+        if (
+            before is not None
+            and before.pool is pool
+            and before.table.seed == self._seed
+            and (before.down, before.is_routed) == (down, is_routed)
+            and all(map(is_, ways, before.ways))
+        ):
+            return before
+        table = _table(self._seed, name, pool, down, None if before is None else before.table)
+        reaches = {
+            t.endpoint: self._reach(t, pool, way) for t, way in zip(pool.targets, ways, strict=True)
+        }
+        ordered = tuple(reaches[candidate.address] for candidate in table.candidates)
+        ids = {e.server_id: reaches[e.address] for e in pool.endpoints if e.server_id}
+        paths = {
+            reach: way if isinstance(way, Path) else None
+            for reach, way in zip(reaches.values(), ways, strict=True)
+        }
+        digest = blake2b(b"".join(map(_reach_bytes, ordered)), digest_size=16).digest()
+        routes = ids if is_routed else {}
+        return DesiredPool(table, ordered, routes, down, digest, pool, is_routed, ways, paths)
+
+    def _reach(self, target: Target, pool: Pool, way: Path | Unresolved) -> Reach:
+        """The endpoint and its outer header; while it is unreachable, the header it had last."""
+        dscp = pool.fixed_dscp
+        if isinstance(way, Path):
+            return Reach(
+                target.endpoint,
+                way.outer_source,
+                way.outer_destination,
+                target.encapsulation,
+                way.source_hashed,
+                dscp,
+            )
+        unknown = Reach(target.endpoint, encapsulation=target.encapsulation, dscp=dscp)
+        return self._known.get((target, dscp), unknown)
+
+    @cached_property
+    def _known(self) -> Mapping[tuple[Target, int | None], Reach]:
+        return {
+            (Target(reach.endpoint, reach.encapsulation), reach.dscp): reach
+            for reach in self._actual.endpoints
+        }
 
 
 def _down_everywhere(listed: Mapping[IPAddress, int], down: DownSets) -> frozenset[IPAddress]:
@@ -187,20 +214,6 @@ def _table(
 def _is_of(table: Table, seed: int, slot_count: int, candidates: Sequence[Candidate]) -> bool:
     same_kind = (table.seed, table.slot_count) == (seed, slot_count)
     return same_kind and set(table.candidates) == set(candidates)
-
-
-def _desired_pool(
-    table: Table,
-    pool: Pool,
-    reaches: Mapping[_Way, Reach],
-    down: frozenset[IPAddress],
-    *,
-    routes: bool,
-) -> DesiredPool:
-    ordered = tuple(reaches[_way(pool, candidate.address)] for candidate in table.candidates)
-    ids = {e.server_id: reaches[_way(pool, e.address)] for e in pool.endpoints if e.server_id}
-    digest = blake2b(b"".join(map(_reach_bytes, ordered)), digest_size=16).digest()
-    return DesiredPool(table, ordered, ids if routes else {}, down, digest)
 
 
 _ENCAPSULATIONS = tuple(Encapsulation)

@@ -1,16 +1,22 @@
 """Has the kernel forward what is desired, and follow beliefs without a look at anything else."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from headrace.control.apply import apply_step
 from headrace.control.beliefs import down_sets
 from headrace.control.desired import Desired, with_down
-from headrace.control.ground import View, fresh_services
+from headrace.control.ground import View, all_services, fresh_services
 from headrace.control.holding import hold_back
-from headrace.control.plan import PutPool, SetDown, SetServerIds, Step, plan_forwarding
+from headrace.control.plan import (
+    Agreed,
+    PutPool,
+    SetDown,
+    SetServerIds,
+    Step,
+    held_down,
+    plan_forwarding,
+)
 from headrace.control.ports import Dataplane
-from headrace.maglev import Table
 from headrace.model import Document, IPAddress, IPNetwork, UnavailableError
 
 
@@ -30,16 +36,20 @@ class Forwarder:
         self._dataplane = dataplane
         self._in_force: InForce | None = None
         self._wanted: Desired | None = None
+        self._agreed: Agreed | None = None
 
     @property
-    def tables(self) -> Mapping[str, Table]:
-        """The lookup tables that were wanted last; those of unchanged pools save work."""
-        return {} if self._wanted is None else self._wanted.tables
+    def wanted(self) -> Desired | None:
+        """What was wanted last; what of it stays saves work."""
+        return self._wanted
 
     def fresh(self, document: Document) -> frozenset[str]:
         """The document's services that the kernel forwards as was wanted last, by label."""
         if self._wanted is None:
             return frozenset()
+        in_force = self._in_force
+        if in_force is not None and in_force.document is document:
+            return all_services(document)  # as was read back
         return fresh_services(document, self._wanted, self._dataplane.read())
 
     @property
@@ -59,15 +69,17 @@ class Forwarder:
         desired, _ = with_down(desired, down)
         self._in_force, self._wanted = None, desired
         actual = self._dataplane.read()
-        split = hold_back(plan_forwarding(desired, actual), actual, heard)
+        split = hold_back(plan_forwarding(desired, actual, self._agreed), actual, heard)
         for step in split.free:
             apply_step(step, self._dataplane)
         actual = self._dataplane.read()
-        left = hold_back(plan_forwarding(desired, actual), actual, heard).free
+        steps = plan_forwarding(desired, actual, self._agreed)
+        self._agreed = None if steps else Agreed(desired, actual)
+        left = hold_back(steps, actual, heard).free
         if left:
             raise UnavailableError(f"the kernel did not take {len(left)} steps, first {left[0]}")
-        held = actual.down - {reach.endpoint for reach in desired.endpoints}
-        self._in_force = InForce(document, desired, held)
+        self._dataplane.commit()
+        self._in_force = InForce(document, desired, held_down(desired, actual))
         return len(split.free)
 
     def follow(self, view: View) -> list[str]:

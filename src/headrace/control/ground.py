@@ -73,27 +73,52 @@ def strength_of(pool_name: str, pool: Pool, ground: Ground, view: View) -> Stren
     return Strength(healthy, undecided, len(counted), why)
 
 
-def wishes_of(ground: Ground, view: View) -> dict[IPNetwork, Wish]:
+class Strengths:
+    """How strong each pool is, counted anew where something else is known of it."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[tuple[object, ...], Strength]] = {}
+
+    def of(self, name: str, pool: Pool, ground: Ground, view: View) -> Strength:
+        """What `strength_of` says."""
+        health, over = view.judged.get(name, _UNCHECKED), view.over.get(name, frozenset())
+        basis = pool, health, ground.paths, over
+        known = self._known.get(name)
+        if known is None or not all(map(_is_same, known[0], basis)):
+            known = self._known[name] = basis, strength_of(name, pool, ground, view)
+        return known[1]
+
+
+def wishes_of(
+    ground: Ground, view: View, strengths: Strengths | None = None
+) -> dict[IPNetwork, Wish]:
     """What is wished of every prefix that is to be announced."""
     document = ground.document
     if document.bgp is None:
         return {}
-    strengths: dict[str, Strength] = {}
+    counted, pools = strengths or Strengths(), document.all_pools()
+    strong = {name: counted.of(name, pool, ground, view) for name, pool in pools.items()}
     found: dict[IPNetwork, list[Wish]] = {}
     for service in document.services:
         if service.announce:
-            name = service.pool_name
-            if name not in strengths:
-                strengths[name] = strength_of(name, document.pool_of(service), ground, view)
             works = ground.attached and service.label in ground.fresh
-            wish = strengths[name].wish(service.min_healthy) if works else Wish.WITHDRAW
+            strength = strong[service.pool_name]
+            wish = strength.wish(service.min_healthy) if works else Wish.WITHDRAW
             found.setdefault(service.prefix, []).append(wish)
-    return {prefix: wish_of(wishes) for prefix, wishes in found.items()}
+    return {
+        prefix: wishes[0] if len(wishes) == 1 else wish_of(wishes)
+        for prefix, wishes in found.items()
+    }
 
 
 def announcers(document: Document) -> dict[IPNetwork, Service]:
     """By prefix to be announced: a service that says how; all of one VIP say the same."""
     return {s.prefix: s for s in reversed(document.services) if s.announce}
+
+
+def _is_same(one: object, other: object) -> bool:
+    """Of sets, those with the same members; else the same object."""
+    return one is other or (isinstance(one, frozenset) and one == other)
 
 
 def _path(endpoint: Endpoint, pool: Pool, ground: Ground) -> Path | Unresolved:

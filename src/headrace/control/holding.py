@@ -24,7 +24,7 @@ def hold_back(steps: Iterable[Step], actual: Forwarding, heard: Collection[IPNet
     What the kernel forwards does not say which endpoints a pool's table names, so all of them stay
     while a pool stays that should go.
     """
-    services = {key for key in actual.services if key.prefix in heard}
+    services = {key for key in actual.services if key.prefix in heard} if heard else set()
     pools = {actual.services[key].pool for key in services}
     split = Split([], [])
     holds_pool = False

@@ -7,10 +7,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from headrace.control.journal import Journal
+from headrace.control.log_level import LogLevel
 from headrace.control.views import RevisionDocument, RevisionView, Status
 from headrace.model import (
     Announcement,
     Belief,
+    BfdState,
     Bgp,
     Count,
     Document,
@@ -24,6 +27,7 @@ from headrace.model import (
     Port,
     ProbeTarget,
     Reach,
+    RememberedFlow,
     ServiceEntry,
     ServiceKey,
     SessionState,
@@ -46,6 +50,16 @@ class Operator(Protocol):
     @property
     def revision(self) -> int:
         """The number of the document in force; 0 before the first."""
+        ...
+
+    @property
+    def journal(self) -> Journal:
+        """What happened of late."""
+        ...
+
+    @property
+    def log_level(self) -> LogLevel:
+        """How much is logged."""
         ...
 
     async def edit(self, change: Callable[[Document], Document], *, author: str) -> int:
@@ -77,6 +91,13 @@ class Operator(Protocol):
 
     def explain(self, flows: Iterable[Flow]) -> list[Explanation]:
         """Where the data plane sends each flow, read from its maps."""
+        ...
+
+    def remembered_flows(self, limit: int) -> list[RememberedFlow]:
+        """Flows that the data plane knows one by one, in no order, so many at most.
+
+        1,000 take some 10 ms.
+        """
         ...
 
 
@@ -139,7 +160,7 @@ class Underlay(Protocol):
         targets: Iterable[Target],
         tunnels: Mapping[IPAddress, Tunnel],
         sources: OuterSources,
-    ) -> dict[Target, Path | Unresolved]:
+    ) -> Mapping[Target, Path | Unresolved]:
         """How each target is reached now; asks the kernel to keep the neighbours resolved.
 
         `tunnels` are the document's, by endpoint.
@@ -200,6 +221,10 @@ class Dataplane(Protocol):
         """Forget an endpoint that no pool names any more."""
         ...
 
+    def commit(self) -> None:
+        """All is put: where another version's program forwards yet, this one's takes over."""
+        ...
+
     def settle(self, idle_s: int) -> int:
         """Settle the slots that neither changed nor had a flow elsewhere for so long; how many."""
         ...
@@ -216,16 +241,27 @@ class Dataplane(Protocol):
         """Where each flow goes, read from the maps."""
         ...
 
+    def remembered_flows(self, limit: int) -> list[RememberedFlow]:
+        """Flows with a note, in no order, so many at most."""
+        ...
+
     def verdict_counts(self) -> list[VerdictCount]:
         """Packets by verdict since the program was first loaded."""
         ...
 
-    def service_count(self, key: ServiceKey) -> Count:
-        """Packets that came for a service."""
+    def service_counts(self, keys: Iterable[ServiceKey]) -> list[Count]:
+        """Packets that came for each of these services, in their order."""
         ...
 
     def endpoint_count(self, reach: Reach) -> Count:
         """Packets sent to an endpoint, for all services together."""
+        ...
+
+    def take_flows(self, reach: Reach) -> bytes:
+        """A sketch of the flows that an endpoint got since this was asked last.
+
+        Only of flows whose slot has another owner (`maglev.count_flows`), for all services.
+        """
         ...
 
 
@@ -235,6 +271,11 @@ class Speaker(Protocol):
     @property
     def sessions(self) -> Mapping[IPAddress, tuple[SessionState, float]]:
         """Each peer's state and the monotonic time it began."""
+        ...
+
+    @property
+    def watched(self) -> Mapping[IPAddress, tuple[BfdState, float]]:
+        """What BFD says of the peers it has sessions with, and the monotonic time that began."""
         ...
 
     async def configure(self, bgp: Bgp | None) -> None:

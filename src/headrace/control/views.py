@@ -1,9 +1,11 @@
 """What the control room tells the outside: values that the APIs turn into JSON and text."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from headrace.model import (
+    BfdState,
     Count,
     Document,
     Health,
@@ -16,7 +18,7 @@ from headrace.model import (
 
 @dataclass(frozen=True, slots=True)
 class EndpointView:
-    """One endpoint of one service."""
+    """One endpoint of one pool."""
 
     address: IPAddress
     weight: int
@@ -28,8 +30,17 @@ class EndpointView:
     path: str  # how it is reached, or why it is not
     reachable: bool
     sent: Count  # for all services together
-    packets_per_s: float | None  # of late, while it drains: the flows that are left
+    packets_per_s: float | None  # of late, while it drains: from the flows that are left
+    flows_seen: int | None  # about how many of them in the last minute; None: not counted
     drain_left_s: float | None  # how long it still gets its old flows; None: no end is set
+
+
+@dataclass(frozen=True, slots=True)
+class PoolView:
+    """One pool in use."""
+
+    name: str  # a service's own pool has the service's key
+    endpoints: tuple[EndpointView, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +53,7 @@ class ServiceView:
     affinity: str  # which packets go to one endpoint
     flow_table: str  # when flows are remembered one by one
     sources: tuple[IPNetwork, ...]  # the clients that are served; empty: everybody
+    denied_sources: tuple[IPNetwork, ...]  # those that are not; the longest of both counts
     quic: bool  # routed by server ids
     unserved: str  # what becomes of the VIP's other packets
     forwarding: bool  # the data plane has it, read back
@@ -49,7 +61,7 @@ class ServiceView:
     why_not: str  # what keeps it from forwarding or being announced; empty if nothing
     healthy: int  # endpoints that take new flows and serve
     received: Count
-    endpoints: tuple[EndpointView, ...]
+    endpoints: tuple[EndpointView, ...]  # its pool's
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +80,7 @@ class PeerView:
     as_number: int
     state: SessionState
     since_s: float  # seconds in that state
+    bfd: BfdState
     announced: tuple[IPNetwork, ...]
 
 
@@ -82,10 +95,19 @@ class Status:
     ports: tuple[PortView, ...]
     peers: tuple[PeerView, ...]
     services: tuple[ServiceView, ...]
+    pools: tuple[PoolView, ...]  # those of the services
     verdicts: tuple[VerdictCount, ...]
     drain: str  # active | draining | drained: whether the node leaves the VIPs to others
     drain_left_s: float | None  # how long a node that drains still announces
     problems: tuple[str, ...]  # what is wrong and why, worst first
+
+
+def pools_of(services: Iterable[ServiceView]) -> tuple[PoolView, ...]:
+    """The pools of services, each once."""
+    return tuple(
+        PoolView(name, endpoints)
+        for name, endpoints in {each.pool: each.endpoints for each in services}.items()
+    )
 
 
 @dataclass(frozen=True, slots=True)

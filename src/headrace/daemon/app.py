@@ -14,16 +14,26 @@ from typing import Any
 
 import structlog
 
-from headrace.api import Listeners, build_app, keep_secrets, listening, serve
+from headrace.api import (
+    IMPORTED_FILES,
+    Listeners,
+    build_app,
+    import_configuration,
+    keep_secrets,
+    listening,
+    read_files,
+    serve,
+)
 from headrace.bgp import BgpSpeaker, end_orphan
-from headrace.control import Controller, World, restore
+from headrace.control import Controller, LogLevel, SessionChanged, World, restore
 from headrace.daemon.exposing import expose_metrics
+from headrace.daemon.host import ThisHost
 from headrace.daemon.lock import instance_lock
 from headrace.daemon.logs import configure_logs
 from headrace.daemon.privileges import drop_privileges
 from headrace.daemon.probing import TunnelPaths
 from headrace.daemon.readiness import tell_manager
-from headrace.daemon.settings import Settings, bpf_dir, speaker_dir
+from headrace.daemon.settings import Settings, bpf_dir, probes_owner, speaker_dir
 from headrace.dataplane import Dataplane, detach_all
 from headrace.health import Checker
 from headrace.model import Bgp, Document, LbError, SessionEvent, parse_document
@@ -40,10 +50,11 @@ def run(settings: Settings) -> None:
     data plane goes on forwarding what still arrives.
     Raises LbError where the instance cannot run.
     """
-    configure_logs()
+    log_level = LogLevel()
+    configure_logs(log_level)
     with instance_lock(settings.runtime_dir):
         try:
-            asyncio.run(_run(settings))
+            asyncio.run(_run(settings, log_level))
         except BaseExceptionGroup as group:
             expected, bugs = group.split(LbError)
             if bugs is not None or expected is None:
@@ -60,13 +71,13 @@ def detach(runtime_dir: Path) -> None:
     configure_logs()
     with instance_lock(runtime_dir):
         asyncio.run(end_orphan(speaker_dir(runtime_dir)))
-        remove_probe_routes()
+        remove_probe_routes(probes_owner(runtime_dir))
         detach_all(bpf_dir(runtime_dir))
     shutil.rmtree(runtime_dir)
 
 
-async def _run(settings: Settings) -> None:
-    initial = _read_document(settings)
+async def _run(settings: Settings, log_level: LogLevel) -> None:
+    initial = _read_initial(settings)
     with (
         listening(settings.listening) as listeners,
         closing(Store(settings.state_dir)) as store,
@@ -76,13 +87,13 @@ async def _run(settings: Settings) -> None:
         drop_privileges()  # before there are threads, which would keep theirs
         document, revision = restore(store, initial)
         in_force = _InForce(document)
-        with closing(TunnelPaths(in_force.gue_port)) as paths:
-            heard = _SessionLog()
+        with closing(TunnelPaths(probes_owner(settings.runtime_dir), in_force.gue_port)) as paths:
+            heard = _Heard()
             speaker = BgpSpeaker(speaker_dir(settings.runtime_dir), heard.note)
             checker = Checker(paths)
             world = World(store, dataplane, underlay, speaker, checker, paths)
-            controller = Controller(world, document, revision)
-            heard.wake = controller.wake
+            controller = Controller(world, document, revision, log_level=log_level)
+            heard.by = controller
             in_force.read = lambda: controller.document
             await _Tasks(
                 controller=controller,
@@ -103,15 +114,17 @@ class _InForce:
         return self.read().node.gue_port
 
 
-class _SessionLog:
-    """Logs what becomes of BGP sessions, and has the controller look."""
+class _Heard:
+    """Takes what becomes of BGP sessions to the controller, once there is one."""
 
     def __init__(self) -> None:
-        self.wake: Callable[[], None] = lambda: None
+        self.by: Controller | None = None
 
     def note(self, event: SessionEvent) -> None:
-        _log.info("bgp_session", peer=str(event.peer), state=event.state, reason=event.reason)
-        self.wake()
+        """A session changed."""
+        if self.by is not None:  # no session changes before the speaker runs
+            self.by.journal.note(SessionChanged(event.peer, event.state, event.reason))
+            self.by.wake()
 
 
 class _Tasks:
@@ -139,7 +152,7 @@ class _Tasks:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
-        app = build_app(self._controller)
+        app = build_app(self._controller, ThisHost())
         expose_metrics(app, self._controller)
         async with asyncio.TaskGroup() as group:
             jobs: list[Coroutine[Any, Any, None]] = [
@@ -156,6 +169,7 @@ class _Tasks:
             tell_manager("STOPPING=1")
             tasks.pop().cancel()  # the controller changes nothing from here on
             await self._end_announcing(keep_announced=settings.keep_announced)
+            self._controller.journal.close()  # who follows events need not be waited for
             for task in tasks:
                 task.cancel()
         _log.info("stopped", instance=settings.instance)
@@ -175,13 +189,32 @@ def _with_peers(bgp: Bgp | None) -> Bgp | None:
     return bgp if bgp is not None and bgp.peers else None
 
 
-def _read_document(settings: Settings) -> Document | None:
-    if settings.document is None:
-        return None
+def _read_initial(settings: Settings) -> Document | None:
+    """The document of a first start. What was imported once is not looked at again."""
+    document = None
+    if settings.document is not None:
+        text = _read_text(settings.document)
+        document = keep_secrets(parse_document(text), Document())
+    if settings.import_dir is None or _has_revisions(settings.state_dir):
+        return document
+    if not settings.import_dir.is_dir():
+        raise LbError(f"{settings.import_dir}: no such folder; check the path of --import")
+    paths = [settings.import_dir / name for name in IMPORTED_FILES]
+    texts = {path.name: _read_text(path) for path in paths if path.exists()}
+    _log.info("importing", folder=str(settings.import_dir), files=list(texts))
+    return import_configuration(document or Document(), read_files(texts), replace=False)
+
+
+def _has_revisions(state_dir: Path) -> bool:
+    with closing(Store(state_dir)) as store:
+        return store.latest() is not None
+
+
+def _read_text(path: Path) -> str:
     try:
-        return keep_secrets(parse_document(settings.document.read_text()), Document())
+        return path.read_text()
     except OSError as error:
-        raise LbError(f"{settings.document}: {error.strerror}; check the path") from error
+        raise LbError(f"{path}: {error.strerror}; check the path") from error
 
 
 def _leaves(group: BaseExceptionGroup[Any]) -> list[BaseException]:

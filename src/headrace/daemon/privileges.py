@@ -1,7 +1,7 @@
 """What the daemon may still do once its programs are loaded.
 
 Loading mounts a file system and opens what belongs to others; the rest of the daemon's life needs
-five capabilities. The user stays who it is: pins, state and the speaker's files are its own.
+five capabilities. The user stays who it is: docs/explanation/security.md says why.
 """
 
 import ctypes
@@ -25,7 +25,7 @@ KEPT = frozenset(
     {
         Capability.BPF,  # programs and maps, again when the document needs larger ones
         Capability.PERFMON,  # pointers in programs
-        Capability.NET_ADMIN,  # XDP links, probe routes, marks of sockets, sysctls of the network
+        Capability.NET_ADMIN,  # XDP links, probe routes, marks of sockets
         Capability.NET_RAW,  # pings, and the ICMP errors about our outer packets
         Capability.NET_BIND_SERVICE,  # BIRD listens on port 179, and a document may choose it
     }

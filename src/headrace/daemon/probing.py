@@ -1,4 +1,4 @@
-"""What makes probes take the tunnel: the program, the routes to it, and a mark an endpoint.
+"""What makes probes take the tunnel: the program, the routes to it, and a way an endpoint.
 
 The data plane's room has the program, the underlay's the routes; here they are put together as
 control's ProbePaths.
@@ -7,13 +7,14 @@ control's ProbePaths.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
 from headrace.daemon.causes import SILENT, Evidence, likely_cause
 from headrace.daemon.direct_checks import Direct, DirectChecks
 from headrace.dataplane import ProbeTunnel, overhead_bytes
+from headrace.health import ProbeWay
 from headrace.model import Encapsulation, IPAddress, KernelError, Path, ProbePath, ProbeTarget
 from headrace.model.limits import LIMIT_ENDPOINTS_PER_NODE
 from headrace.underlay import (
@@ -41,20 +42,23 @@ _log = structlog.get_logger()
 
 
 class TunnelPaths:
-    """The marks of probes, and an opinion of why one fails. A ProbePaths."""
+    """The ways of probes, and an opinion of why one fails. A ProbePaths."""
 
     def __init__(
-        self, gue_port: Callable[[], int], now: Callable[[], float] = time.monotonic
+        self, owner: str, gue_port: Callable[[], int], now: Callable[[], float] = time.monotonic
     ) -> None:
+        """`owner` tells this instance's routes from those of others on the same node."""
         self._gue_port = gue_port
         self._tunnel = ProbeTunnel()
-        self._routes = ProbeRoutes()
+        self._routes = ProbeRoutes(owner)
         self._marks = _Marks()
         self._paths: dict[Key, tuple[Path, int]] = {}  # with the port of GUE
-        self._sources: dict[IPAddress, IPAddress] = {}  # by VIP
+        self._ways: dict[tuple[Key, int], ProbeWay] = {}  # by the family of the VIP
+        self._sources: dict[IPAddress, IPAddress] = {}  # of the routes, by VIP
         self._refusal = ""
         self._lock = asyncio.Lock()
         self._sight = _Sight(now)
+        self._towards = _SourcesTowards(self._sight.hindrances)
 
     def close(self) -> None:
         """Take the routes and rules away."""
@@ -63,27 +67,28 @@ class TunnelPaths:
         self._tunnel.close()
 
     async def set_paths(self, paths: Mapping[Key, Path], vips: frozenset[IPAddress]) -> None:
-        """Have a mark for each of these paths, and probes of these VIPs take them.
+        """Have a way for each of these paths, and probes of these VIPs take them.
 
         Cheap when nothing is new. Raises KernelError when the kernel refuses; then there are no
-        marks, `likely_cause` says so, and the next call tries again.
+        ways, `likely_cause` says so, and the next call tries again.
         """
         async with self._lock:
             try:
                 await asyncio.to_thread(self._put_paths, paths)
                 routes = await asyncio.to_thread(self._put_routes, paths, vips)
+                ways = await asyncio.to_thread(self._find_ways, routes, vips)
             except KernelError as error:
                 self._refusal = str(error)
                 raise
             self._refusal = ""
+            self._ways = ways
             self._sources = {route.vip: route.source for route in routes}
 
-    def mark_of(self, target: ProbeTarget) -> int | None:
-        """The mark of sockets whose packets reach the target; None: they cannot at the moment."""
-        key = target.endpoint, target.encapsulation
-        if self._refusal or target.vip not in self._sources or key not in self._paths:
+    def way_of(self, target: ProbeTarget) -> ProbeWay | None:
+        """How sockets reach the target; None: they cannot at the moment."""
+        if self._refusal or target.vip not in self._sources:
             return None
-        return PROBE_MARK | self._marks[key]
+        return self._ways.get(((target.endpoint, target.encapsulation), target.vip.version))
 
     def likely_cause(self, target: ProbeTarget, failure: str) -> str:
         """In words, why probes of this target fail. Does not block.
@@ -109,7 +114,9 @@ class TunnelPaths:
         """Write what is new, and remove what is gone."""
         gue_port = self._gue_port()
         for key in self._paths.keys() - paths.keys():
-            del self._paths[key]  # first: `mark_of` may be asked meanwhile
+            for version in _MTU_MIN_BYTES:  # first: `way_of` may be asked meanwhile
+                self._ways.pop((key, version), None)
+            del self._paths[key]
             self._tunnel.remove(self._marks.release(key))
         for key, path in paths.items():
             index = self._marks.take(key)
@@ -122,21 +129,82 @@ class TunnelPaths:
     ) -> list[ProbeRoute]:
         """Have a route to each VIP of the families that this node has an address of; the routes.
 
-        One MTU fits all endpoints: a VIP has one route.
+        A VIP has one route, whose MTU is that of the widest path.
         """
-        rooms = (path.mtu_bytes - overhead_bytes(path) for path in paths.values())
-        room_bytes = min(rooms, default=_MTU_MAX_BYTES)
+        rooms = (_room_bytes(path) for path in paths.values())
+        room_bytes = max(rooms, default=_MTU_MAX_BYTES)
         ends = [path.outer_destination or endpoint for (endpoint, _), path in paths.items()]
         routes = []
-        for version, mtu_min_bytes in _MTU_MIN_BYTES.items():
+        for version in _MTU_MIN_BYTES:
             family = frozenset(vip for vip in vips if vip.version == version)
             towards = min((end for end in ends if end.version == version), key=int, default=None)
             source = self._sight.hindrances.source_for(family, towards) if family else None
             if source is not None:
-                mtu_bytes = min(max(room_bytes, mtu_min_bytes), _MTU_MAX_BYTES)
+                mtu_bytes = _inner_mtu_bytes(room_bytes, version)
                 routes += [ProbeRoute(vip, source, mtu_bytes, self._tunnel.fd) for vip in family]
         self._routes.ensure(routes)
         return routes
+
+    def _find_ways(
+        self, routes: Sequence[ProbeRoute], vips: frozenset[IPAddress]
+    ) -> dict[tuple[Key, int], ProbeWay]:
+        """How sockets reach each endpoint.
+
+        They come from the address that this node has towards the endpoint, which is all that an
+        endpoint behind its own network can answer to; where that is of the other family, from the
+        route's.
+        """
+        mtus_bytes = {route.vip.version: route.mtu_bytes for route in routes}
+        towards = self._towards.find(self._paths)
+        ways: dict[tuple[Key, int], ProbeWay] = {}
+        for key, (path, _) in self._paths.items():
+            for version, mtu_bytes in mtus_bytes.items():
+                source = towards[key].get(version)
+                room_bytes = _inner_mtu_bytes(_room_bytes(path), version)
+                ways[key, version] = ProbeWay(
+                    PROBE_MARK | self._marks[key],
+                    None if source in vips else source,
+                    room_bytes if room_bytes < mtu_bytes else None,
+                )
+        return ways
+
+
+def _room_bytes(path: Path) -> int:
+    """The largest packet that fits a path once it is wrapped."""
+    return path.mtu_bytes - overhead_bytes(path)
+
+
+def _inner_mtu_bytes(room_bytes: int, version: int) -> int:
+    """The MTU of packets of a family where there is so much room."""
+    return min(max(room_bytes, _MTU_MIN_BYTES[version]), _MTU_MAX_BYTES)
+
+
+class _SourcesTowards:
+    """The addresses of this node towards endpoints, asked for again where something is new."""
+
+    def __init__(self, hindrances: ProbeHindrances) -> None:
+        self._hindrances = hindrances
+        self._addresses: frozenset[IPAddress] = frozenset()
+        self._known: dict[Key, tuple[Path, dict[int, IPAddress]]] = {}
+
+    def find(self, paths: Mapping[Key, tuple[Path, int]]) -> dict[Key, dict[int, IPAddress]]:
+        """The address towards each endpoint, of the families that there is one. Blocks."""
+        addresses = self._hindrances.addresses()
+        if addresses != self._addresses:
+            self._addresses, self._known = addresses, {}
+        known = {}
+        for key, (path, _) in paths.items():
+            before = self._known.get(key)
+            same = before is not None and before[0] == path
+            known[key] = before if before and same else (path, self._look(key[0], path))
+        self._known = known
+        return {key: sources for key, (_, sources) in known.items()}
+
+    def _look(self, endpoint: IPAddress, path: Path) -> dict[int, IPAddress]:
+        """By family; the outer address counts before the one that the endpoint is known by."""
+        ends = {end.version: end for end in (endpoint, path.outer_destination) if end is not None}
+        found = ((family, self._hindrances.source_towards(end)) for family, end in ends.items())
+        return {family: source for family, source in found if source is not None}
 
 
 class _Marks:

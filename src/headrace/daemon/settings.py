@@ -16,6 +16,11 @@ def speaker_dir(runtime_dir: Path) -> Path:
     return runtime_dir / "exabgp"
 
 
+def probes_owner(runtime_dir: Path) -> str:
+    """What tells an instance's routes of probes from those of others on the same node."""
+    return str(runtime_dir.resolve())
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Where one instance keeps its things and listens."""
@@ -24,6 +29,7 @@ class Settings:
     state_dir: Path  # revisions, and what the speaker writes; survives a reboot
     runtime_dir: Path  # sockets and pins; gone after a reboot
     document: Path | None  # for the first start, when no revision is kept yet
+    import_dir: Path | None  # LoxiLB's saved configuration, likewise; added to the document
     listen: tuple[str, ...]  # ADDRESS:PORT of the API, besides the unix socket; or only `none`
     keep_announced: bool = False  # when it stops, for a successor that starts soon
     readers: str | None = None  # group whose members may read at the unix socket

@@ -7,6 +7,8 @@ from pathlib import Path
 from headrace.model import KernelError
 
 _BPF_FS_MAGIC = 0xCAFE4A11
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2  # bpffs knows it since Linux 5.17
 
 
 class _Statfs(ctypes.Structure):
@@ -47,6 +49,22 @@ def pin_name(interface: str) -> str:
 def interface_of(name: str) -> str:
     """The inverse of `pin_name`."""
     return name.replace("%2E", ".").replace("%25", "%")
+
+
+def remove_pins(directory: Path) -> None:
+    """Remove a folder of pins, if it is there."""
+    if directory.exists():
+        for path in directory.iterdir():
+            path.unlink()
+        directory.rmdir()
+
+
+def exchange(one: Path, other: Path) -> None:
+    """Let two folders of one file system change places, in one step."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    places = _AT_FDCWD, str(one).encode(), _AT_FDCWD, str(other).encode()
+    if libc.renameat2(*places, _RENAME_EXCHANGE) != 0:
+        raise KernelError(f"exchange {one} and {other}", ctypes.get_errno())
 
 
 def replace_pin(temporary: Path, final: Path) -> None:

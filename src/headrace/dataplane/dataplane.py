@@ -12,7 +12,8 @@ from headrace.dataplane import encoding, layout, libbpf
 from headrace.dataplane.endpoints import Endpoints
 from headrace.dataplane.explain import explain_flow
 from headrace.dataplane.loader import Loader, Program
-from headrace.dataplane.maps import Counters, HashMap, SharedArray
+from headrace.dataplane.maps import Counters, SharedArray
+from headrace.dataplane.notes import read_flows
 from headrace.dataplane.pools import Pools
 from headrace.dataplane.samples import Samples
 from headrace.dataplane.server_ids import ServerIds
@@ -26,35 +27,48 @@ from headrace.model import (
     Flow,
     Forwarding,
     IPAddress,
+    KernelError,
     Path,
     Port,
     Reach,
+    RememberedFlow,
     ServiceEntry,
     ServiceKey,
     Tuning,
     VerdictCount,
 )
 
-_HISTORY = ("settings", "endpoints", "pools", "pool_infos", "block_ages", "slot_lines")
-"""What the slots of a lookup table mean depends on these. No line is without an age if the ages are
-pinned first.
-"""
+_FLOWS = (
+    "settings",
+    "next_hops",
+    "endpoints",
+    "pools",
+    "pool_infos",
+    "block_ages",
+    "slot_lines",
+    "server_ids",
+    "notes",
+    "flow_sketches",
+)
+"""All that says who gets a flow: they name each other's entries by index."""
+
+_SERVICES = (
+    "services4",
+    "services6",
+    "shortcuts4",
+    "shortcuts6",
+    "vip_prefixes",
+    "vip_filter",
+    "sources",
+)
+"""All that is known of services, which name pools by index."""
 
 _PROGRAM = Program(
     "headrace",
     (
-        *_HISTORY,
-        "services4",
-        "services6",
-        "shortcuts4",
-        "shortcuts6",
-        "vip_prefixes",
-        "vip_filter",
-        "sources",
-        "server_ids",
-        "next_hops",
+        *_FLOWS,
+        *_SERVICES,
         "ports",
-        "notes",
         "fragments",
         "answers",
         "samples",
@@ -62,6 +76,7 @@ _PROGRAM = Program(
         "service_counts",
         "endpoint_counts",
     ),
+    generations=(frozenset(_FLOWS), frozenset(_SERVICES)),
     redirects=True,
 )
 _MODES = {libbpf.XDP_ATTACHED_DRV: "native", libbpf.XDP_ATTACHED_SKB: "generic"}
@@ -78,23 +93,24 @@ class Dataplane:
         self._ports = SharedArray(fds["ports"], layout.Port)
         self._verdict_counts = Counters(fds["verdict_counts"])
         self._endpoints = Endpoints(fds, now)
+        self._now = now
         self._pools = Pools(fds, lines, now)
-        self._services = Services(fds, self._settings, now)
+        self._services = Services(fds, now)
         self._server_ids = ServerIds(fds)
         self._samples: Samples | None = None
-        if not self._loader.made.isdisjoint(_HISTORY):
-            self._pools.forget_history()
-            HashMap(fds["notes"], layout.FlowKey, layout.Note).clear()
+        if self._loader.made:
+            self._loader.hold()  # packets would find maps that are empty yet
         self._loader.commit()
 
     # --- reading -------------------------------------------------------------------------------
 
     def read(self) -> Forwarding:
         """What the kernel forwards now."""
-        addresses, names = self._endpoints.addresses(), self._pools.names()
+        names, ids_of = self._pools.names(), self._server_ids.read()
+        addresses = self._endpoints.addresses() if ids_of else {}
         server_ids = {
             names[pool]: {i: addresses[at] for i, at in ids.items() if at in addresses}
-            for pool, ids in self._server_ids.read().items()
+            for pool, ids in ids_of.items()
             if pool in names
         }
         return Forwarding(
@@ -143,6 +159,11 @@ class Dataplane:
         tables = self.tables()
         return [explain_flow(flow, tables) for flow in flows]
 
+    def remembered_flows(self, limit: int) -> list[RememberedFlow]:
+        """Flows that are noted one by one, so many at most, also those whose note is void."""
+        fd = self._loader.map_fds["notes"]
+        return read_flows(fd, self._endpoints.rows(), int(self._now()), limit)
+
     def verdict_counts(self) -> list[VerdictCount]:
         """Packets by verdict since the program was first loaded."""
         return [
@@ -150,13 +171,20 @@ class Dataplane:
             for index, v in enumerate(all_verdicts(_PROGRAM.name))
         ]
 
-    def service_count(self, key: ServiceKey) -> Count:
-        """Packets that came for a service."""
-        return self._services.count(key)
+    def service_counts(self, keys: Iterable[ServiceKey]) -> list[Count]:
+        """Packets that came for each of these services, in their order."""
+        return self._services.counts(keys)
 
     def endpoint_count(self, reach: Reach) -> Count:
         """Packets sent to an endpoint, for all services together."""
         return self._endpoints.count(reach)
+
+    def take_flows(self, reach: Reach) -> bytes:
+        """A sketch of the flows that an endpoint got since this was asked last.
+
+        Only of flows whose slot has another owner (`maglev.count_flows`), for all services.
+        """
+        return self._endpoints.take_flows(reach)
 
     def samples(self) -> Samples:
         """The ring of sampled packets; always the same reader."""
@@ -216,6 +244,10 @@ class Dataplane:
             {number: self._endpoints.index_of(reach) for number, reach in server_ids.items()},
         )
 
+    def commit(self) -> None:
+        """All is put: where another version's program forwards yet, this one's takes over."""
+        self._loader.release()
+
     def settle(self, idle_s: float) -> int:
         """Settle the slots whose line has been idle for so long; how many there were."""
         settled = self._pools.settle(idle_s)
@@ -245,14 +277,24 @@ class Dataplane:
     # --- interfaces ----------------------------------------------------------------------------
 
     def attach(self, ports: Sequence[Port]) -> None:
-        """Run on exactly these interfaces; those that run already are left alone."""
+        """Run on exactly these interfaces; those that run already are left alone.
+
+        Raises KernelError when one refuses or has just gone, after all others were attached.
+        """
         self.set_ports(ports)
+        self._loader.follow_names({port.ifindex: port.name for port in ports})
         wanted = {port.name for port in ports}
         for name in self._loader.attached():
             if name not in wanted:
                 self._loader.detach(name)
+        failures = []
         for port in ports:
-            self._loader.attach(port)
+            try:
+                self._loader.attach(port)
+            except KernelError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     def set_ports(self, ports: Iterable[Port]) -> None:
         """Take VIP packets that arrive on these interfaces and are addressed to them."""
@@ -266,7 +308,7 @@ class Dataplane:
     def modes(self) -> dict[str, str]:
         """Each attached interface's XDP mode: native, generic, or missing if its device is gone."""
         return {
-            name: _MODES.get(libbpf.xdp_mode(ifindex), "missing") if ifindex else "missing"
+            name: _mode(ifindex) if ifindex else "missing"
             for name, ifindex in self._loader.attached().items()
         }
 
@@ -297,3 +339,10 @@ class Dataplane:
             int.from_bytes(bytes(self._settings.gue_port), "big"),
             self._settings.sample_one_in,
         )
+
+
+def _mode(ifindex: int) -> str:
+    try:
+        return _MODES.get(libbpf.xdp_mode(ifindex), "missing")
+    except KernelError:  # its device went just now
+        return "missing"

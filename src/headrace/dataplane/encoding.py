@@ -167,7 +167,7 @@ def vip_prefix_of(key: layout.PrefixKey) -> IPNetwork:
 
 
 def source_key(number: int, prefix: IPNetwork) -> layout.PrefixKey:
-    """The key of an allowed source in the list with this number, of 31 bits."""
+    """The key of a prefix in the list of clients with this number, of 31 bits."""
     return _group_key(number << 1 | (prefix.version == 6), prefix)
 
 

@@ -5,6 +5,7 @@ down. So an endpoint that is removed lingers as it is while flows of earlier tab
 it, and the next endpoint at its index is of another generation: notes of the old one are void.
 """
 
+import ctypes
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 
@@ -12,6 +13,7 @@ from headrace.dataplane import encoding, layout
 from headrace.dataplane.indexes import Indexes
 from headrace.dataplane.maps import Counters, SharedArray
 from headrace.dataplane.tables import EndpointRow
+from headrace.maglev import SKETCH_BYTES
 from headrace.model import Count, IPAddress, NextHop, Path, Reach
 from headrace.model.limits import LIMIT_ENDPOINTS_PER_NODE, LIMIT_NEXT_HOPS
 
@@ -25,7 +27,12 @@ class Endpoints:
         self._entries = SharedArray(fds["endpoints"], layout.Endpoint)
         self._hops = SharedArray(fds["next_hops"], layout.NextHop)
         self._counts = Counters(fds["endpoint_counts"])
+        self._sketches = SharedArray(fds["flow_sketches"], layout.FlowSketch)
         self._read_kernel(now)
+        self._seen: object = None  # what was read last, and what it said
+        self._seen_paths: dict[int, tuple[bytes, bytes, Path | None]] = {}
+        self._paths: dict[Reach, Path | None] = {}
+        self._seen_down: frozenset[IPAddress] = frozenset()
         self._down = self.down()
         # A daemon killed in the middle of `set_down` leaves some of an address's entries behind.
         for address in self._down:
@@ -35,8 +42,12 @@ class Endpoints:
     # --- reading -----------------------------------------------------------------------------
 
     def read(self) -> dict[Reach, Path | None]:
-        """The endpoints that were put and not removed, with their paths."""
-        return {reach: self._path_of(index) for reach, index in self._index.items()}
+        """The endpoints that were put and not removed, with their paths.
+
+        The same object while they are the same.
+        """
+        self._look()
+        return self._paths
 
     def rows(self) -> dict[int, EndpointRow]:
         """All entries that packets may be sent by, also of those that linger, by index."""
@@ -55,11 +66,8 @@ class Endpoints:
 
     def down(self) -> frozenset[IPAddress]:
         """The addresses of endpoints that get nothing."""
-        return frozenset(
-            reach.endpoint
-            for reach, index in self._index.items()
-            if self._entries.values[index].down
-        )
+        self._look()
+        return self._seen_down
 
     def down_indexes(self) -> list[int]:
         """The indexes of endpoints that get nothing, also of those that linger."""
@@ -70,6 +78,16 @@ class Endpoints:
         """Packets sent to an endpoint, for all services together."""
         index = self._index.get(reach)
         return Count(0, 0) if index is None else self._counts.read(index)
+
+    def take_flows(self, reach: Reach) -> bytes:
+        """A sketch of the flows that it got, not as their slot's owner, since asked last."""
+        index = self._index.get(reach)
+        if index is None:
+            return bytes(SKETCH_BYTES)
+        taken = bytes(self._sketches.values[index])
+        if any(taken):
+            self._sketches.values[index] = layout.FlowSketch()
+        return taken
 
     # --- changing ----------------------------------------------------------------------------
 
@@ -121,7 +139,29 @@ class Endpoints:
                 del self._lingering[reach]
                 self._free(index)
 
-    # --- inside ------------------------------------------------------------------------------
+    # --- inside ----------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Read all entries; what is as it was need not be decoded again."""
+        size = ctypes.sizeof(layout.Endpoint)
+        raw = self._entries.raw(max(self._index.values(), default=-1) + 1)
+        hops = self._hops.raw(max(self._hop_index.values(), default=-1) + 1)
+        if (raw, hops, self._index) == self._seen:
+            return
+        paths, seen = {}, dict[int, tuple[bytes, bytes, Path | None]]()
+        for reach, index in self._index.items():
+            entry = raw[size * index : size * (index + 1)]
+            hop = bytes(self._hops.values[layout.Endpoint.from_buffer_copy(entry).next_hop])
+            before = self._seen_paths.get(index)
+            if before is None or before[:2] != (entry, hop):
+                before = entry, hop, self._path_of(index)
+            seen[index], paths[reach] = before, before[2]
+        self._seen, self._seen_paths, self._paths = (raw, hops, dict(self._index)), seen, paths
+        self._seen_down = frozenset(
+            reach.endpoint
+            for reach, index in self._index.items()
+            if self._entries.values[index].down
+        )
 
     def _read_kernel(self, now: Callable[[], float]) -> None:
         """Build the indexes of what the maps hold.
@@ -163,6 +203,7 @@ class Endpoints:
     def _add(self, reach: Reach) -> int:
         index = self._indexes.take()
         self._counts.clear(index)
+        self._sketches.values[index] = layout.FlowSketch()
         entry = encoding.endpoint(reach)
         entry.generation = self._entries.values[index].generation
         self._entries.values[index] = entry

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from headrace.dataplane.reference import Asked, Lookup, Memory, Served, Slot, Vip, choose
+from headrace.dataplane.reference import Asked, Lookup, Memory, Served, Slot, Source, Vip, choose
 from headrace.dataplane.tables import EndpointRow, Tables
 from headrace.model import (
     Affinity,
@@ -41,11 +41,10 @@ def explain_flow(flow: Flow, tables: Tables) -> Explanation:
         *_prefix_steps(flow, vip),
         f"service {served.key}, served by pool {served.row.pool.name}",
     ]
-    if served.sources is not None:
-        allowed = served.sources.find(flow.source.version, int(flow.source))
-        steps.append(_sources_step(flow, served, allowed))
-        if allowed is None:
-            return Explanation(flow, "drop_source", service=served.key, steps=tuple(steps))
+    source = served.source(flow.source.version, int(flow.source))
+    steps += _source_steps(flow, served, source)
+    if not source.allowed:
+        return Explanation(flow, "drop_source", service=served.key, steps=tuple(steps))
     if not served.row.pool.words:
         steps.append("the pool has no lookup table, please report it: its packets are dropped")
         return Explanation(flow, "drop_internal", service=served.key, steps=tuple(steps))
@@ -87,13 +86,20 @@ def _prefix_steps(flow: Flow, vip: Vip) -> list[str]:
     return [f"{flow.destination} is in {vip.name}, the longest VIP prefix that holds it"]
 
 
-def _sources_step(flow: Flow, served: Served, allowed: IPNetwork | None) -> str:
-    if allowed is not None:
-        return f"the service allows {allowed}, which {flow.source} is in"
-    return (
-        f"the service allows {_listed(served.row.entry.sources)} only, and {flow.source} is in "
-        "none of them: its packets are dropped and counted"
-    )
+def _source_steps(flow: Flow, served: Served, source: Source) -> list[str]:
+    entry = served.row.entry
+    if source.prefix is not None:
+        says = "allows" if source.allowed else "denies"
+        fate = "" if source.allowed else ": its packets are dropped and counted"
+        return [f"the service {says} {source.prefix}, which {flow.source} is in{fate}"]
+    if entry.sources:
+        allowed = _listed(entry.sources)
+        absent = f"{flow.source} is in none of them: its packets are dropped and counted"
+        return [f"the service allows {allowed} only, and {absent}"]
+    if entry.denied_sources:
+        denied = _listed(entry.denied_sources)
+        return [f"the service denies {denied}, and {flow.source} is in none of them"]
+    return []
 
 
 def _listed(sources: Iterable[IPNetwork]) -> str:

@@ -40,6 +40,10 @@ ENCAPSULATION_GUE6 = 4
 ENDPOINT_SOURCE_HASHED = 1
 ENDPOINT_DSCP_FIXED = 1
 
+SOURCE_DENIED = 0
+SOURCE_ALLOWED = 1
+SOURCE_OTHER = 2
+
 NEXT_HOP_TRANSMIT = 1
 PORT_TRANSMIT = 1
 PORT_MACS = 4
@@ -51,6 +55,9 @@ SHORTCUT_USED = 0x100000000
 
 VIP_FILTER_WORDS = 1024
 LOOKUP_MULTIPLIER = 0x9E3779B97F4A7C15
+
+SKETCH_BYTES = 128
+SKETCH_BITS = 7
 
 SAMPLE_BYTES = 256
 NO_ENDPOINT = 0xFFFFFFFF
@@ -211,6 +218,12 @@ class Note(ctypes.Structure):
     _fields_ = [("endpoint", _U32), ("generation", _U32), ("seen_s", _U32), ("zero", _U32)]
 
 
+class FlowSketch(ctypes.Structure):
+    """Value of `flow_sketches`."""
+
+    _fields_ = [("ranks", _U8 * SKETCH_BYTES)]
+
+
 class FragmentKey(ctypes.Structure):
     """Key of `fragments`."""
 
@@ -250,8 +263,7 @@ class Settings(ctypes.Structure):
         ("udp_idle_s", _U32),
         ("sample_one_in", _U32),
         ("gue_port", _U8 * 2),
-        ("has_prefixes4", _U8),
-        ("has_prefixes6", _U8),
+        ("zero", _U8 * 2),
     ]
 
 
@@ -264,7 +276,12 @@ class Answers(ctypes.Structure):
 class VipFilter(ctypes.Structure):
     """Value of `vip_filter`."""
 
-    _fields_ = [("words", _U64 * VIP_FILTER_WORDS)]
+    _fields_ = [
+        ("words", _U64 * VIP_FILTER_WORDS),
+        ("has_prefixes4", _U8),
+        ("has_prefixes6", _U8),
+        ("zero", _U8 * 6),
+    ]
 
 
 class Sample(ctypes.Structure):

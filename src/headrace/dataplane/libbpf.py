@@ -167,6 +167,9 @@ def _library() -> ctypes.CDLL:
     return library
 
 
+_BATCH = 4096  # entries read at once; a bucket of a hash map holds far fewer
+
+
 def _checked(result: int, operation: str, detail: str = "") -> int:
     if result < 0:
         raise KernelError(operation, -result if result != -1 else ctypes.get_errno(), detail)
@@ -394,6 +397,32 @@ def next_key(map_fd: int, key: bytes | None, following: ctypes.Array[ctypes.c_ch
         return False
     _checked(result, "walk a map")
     return True
+
+
+def lookup_all(map_fd: int, *, copies: int = 1) -> tuple[bytes, bytes]:
+    """The keys and the values of a map, each in a row; what changes meanwhile may be missed.
+
+    A map that has its values per CPU gives as many copies of each, in the CPUs' order.
+    """
+    shape = map_info(map_fd)
+    value_size = shape.value_size * copies
+    room = min(int(shape.max_entries), _BATCH)
+    keys = ctypes.create_string_buffer(room * shape.key_size)
+    values = ctypes.create_string_buffer(room * value_size)
+    cursor = ctypes.create_string_buffer(max(shape.key_size, 4))
+    found_keys, found_values = bytearray(), bytearray()
+    start, result = None, 0
+    while result != -2:  # ENOENT: these were the last
+        count = ctypes.c_uint32(room)
+        result = _library().bpf_map_lookup_batch(
+            map_fd, start, cursor, keys, values, ctypes.byref(count), None
+        )
+        if result != -2:
+            _checked(result, "read a map")
+        found_keys += bytes(keys.raw[: count.value * shape.key_size])
+        found_values += bytes(values.raw[: count.value * value_size])
+        start = cursor
+    return bytes(found_keys), bytes(found_values)
 
 
 def run_program(

@@ -16,8 +16,10 @@ import structlog
 from headrace.dataplane import libbpf
 from headrace.dataplane.bpffs import (
     ensure_bpffs,
+    exchange,
     interface_of,
     pin_name,
+    remove_pins,
     replace_pin,
     unmount_bpffs,
 )
@@ -34,7 +36,12 @@ class Program:
     """An XDP program: its object file has the same name, as has its function."""
 
     name: str
-    maps: tuple[str, ...]  # in the order in which they are pinned
+    maps: tuple[str, ...]
+    generations: tuple[frozenset[str], ...] = ()
+    """Maps that say what each other's entries mean, and those of earlier groups: a daemon keeps all
+    of a group and of those before, or has them anew. A program before still forwards by the others.
+    """
+
     redirects: bool = False  # sends packets to other interfaces
 
     @property
@@ -50,6 +57,7 @@ class Loader:
         self._program = program
         self._directory = directory
         self._program_fd = -1
+        self._is_held = False
         self.map_fds: dict[str, int] = {}
         self.made: set[str] = set()
         """The maps that no earlier daemon left as this program needs them: they were empty."""
@@ -85,10 +93,24 @@ class Loader:
         self.map_fds, self._program_fd = maps, program_fd
         self.made |= made
 
+    def hold(self) -> None:
+        """Have `commit` wait for `release`.
+
+        Where an earlier version's program is attached, it forwards by its own maps meanwhile.
+        """
+        self._is_held = bool(self._link_pins())
+
+    def release(self) -> None:
+        """Commit if that was held back."""
+        if self._is_held:
+            self._is_held = False
+            self.commit()
+
     def commit(self) -> None:
-        """Pin what was loaded and have the attached interfaces run it."""
-        for name in self._program.maps:
-            self._pin_map(self.map_fds[name], self._directory / "maps" / name)
+        """Pin what was loaded and have the attached interfaces run it, unless that is held back."""
+        if self._is_held:
+            return
+        self._pin_maps()
         self._pin(self._program_fd, self._directory / "programs" / self._program.name)
         for path in self._link_pins():
             self._update(path)
@@ -102,6 +124,18 @@ class Loader:
         link = self._create_link(port)
         libbpf.pin(link, path)
         os.close(link)
+
+    def follow_names(self, names: Mapping[int, str]) -> None:
+        """Call links by the names that their interfaces, by index, have by now."""
+        folder = self._directory / "links"
+        moved = {}
+        for path in self._link_pins():
+            name = names.get(self._link_of(path))
+            if name is not None and path.name != pin_name(name):
+                # Two interfaces may have exchanged their names.
+                moved[path.rename(folder / f"{pin_name(name)}-new")] = folder / pin_name(name)
+        for temporary, final in moved.items():
+            replace_pin(temporary, final)
 
     def detach(self, interface: str) -> None:
         """Stop running on an interface."""
@@ -156,17 +190,31 @@ class Loader:
                 fitting[name] = fd
             elif fd >= 0 and name not in self.map_fds:
                 os.close(fd)
+        if not self.map_fds:
+            for name in self._of_another_generation(fitting.keys()):
+                os.close(fitting.pop(name))
         return fitting
 
-    def _pin_map(self, fd: int, path: Path) -> None:
-        """Pin a map, unless it is the one that is pinned already."""
-        if path.exists():
-            pinned = libbpf.open_pin(path)
-            is_same = libbpf.map_info(pinned).id == libbpf.map_info(fd).id
-            os.close(pinned)
-            if is_same:
-                return
-        self._pin(fd, path)
+    def _of_another_generation(self, fitting: Iterable[str]) -> set[str]:
+        """Those of the maps that fit that would not mean the same beside the others."""
+        kept, found, is_broken = set(fitting), set[str](), False
+        for group in self._program.generations:
+            is_broken = is_broken or not group <= kept
+            if is_broken:
+                found |= group & kept
+        return found
+
+    def _pin_maps(self) -> None:
+        """Pin all maps at once, unless those are pinned already: never some of two generations."""
+        folder, fresh = self._directory / "maps", self._directory / "maps-new"
+        remove_pins(fresh)  # of a daemon that was killed
+        if _pinned_ids(folder) == {name: _map_id(fd) for name, fd in self.map_fds.items()}:
+            return
+        fresh.mkdir(mode=0o700)
+        for name, fd in self.map_fds.items():
+            libbpf.pin(fd, fresh / name)
+        exchange(fresh, folder)
+        remove_pins(fresh)
 
     def _pin(self, fd: int, path: Path) -> None:
         """Pin in the place of what was there; a daemon killed meanwhile leaves one or the other."""
@@ -207,6 +255,20 @@ def _fits(fd: int, wanted: libbpf.MapShape, entries: int) -> bool:
     ) and info.max_entries >= max(wanted.max_entries, entries)
 
 
+def _pinned_ids(folder: Path) -> dict[str, int]:
+    """The kernel's numbers of the maps in a folder, by the names of their pins."""
+    found = {}
+    for path in folder.iterdir():
+        fd = libbpf.open_pin(path)
+        found[path.name] = _map_id(fd)
+        os.close(fd)
+    return found
+
+
+def _map_id(fd: int) -> int:
+    return int(libbpf.map_info(fd).id)
+
+
 def _close(fds: Iterable[int]) -> None:
     for fd in fds:
         if fd >= 0:
@@ -215,9 +277,8 @@ def _close(fds: Iterable[int]) -> None:
 
 def detach_all(directory: Path) -> None:
     """Remove everything an instance left in the kernel: links, program, maps."""
-    for folder in ("links", "programs", "maps"):
-        for path in sorted((directory / folder).glob("*")):
-            path.unlink()
+    for folder in ("links", "programs", "maps", "maps-new"):
+        remove_pins(directory / folder)
     unmount_bpffs(directory)
     with suppress(FileNotFoundError):
         directory.rmdir()

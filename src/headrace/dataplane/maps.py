@@ -4,13 +4,20 @@ import ctypes
 import mmap
 import sys
 from collections.abc import Iterator
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from headrace.dataplane import layout, libbpf
 from headrace.model import Count
 
 Key = TypeVar("Key", bound=ctypes.Structure)
 Value = TypeVar("Value", bound=ctypes.Structure)
+
+
+class Snapshot(NamedTuple):
+    """A hash map as it lies in the kernel: its keys in a row, and their values."""
+
+    keys: bytes = b""
+    values: bytes = b""
 
 
 class HashMap(Generic[Key, Value]):
@@ -47,6 +54,27 @@ class HashMap(Generic[Key, Value]):
             current = following.raw
             yield self._key.from_buffer_copy(current)
 
+    def snapshot(self) -> Snapshot:
+        """Every entry, read at once; equal ones mean that nothing has changed."""
+        return Snapshot(*libbpf.lookup_all(self._fd))
+
+    def entries_of(self, snapshot: Snapshot) -> Iterator[tuple[bytes, bytes]]:
+        """The entries, still as they lie in the kernel."""
+        key_size, value_size = ctypes.sizeof(self._key), ctypes.sizeof(self._value)
+        for number in range(len(snapshot.keys) // key_size):
+            yield (
+                snapshot.keys[key_size * number : key_size * (number + 1)],
+                snapshot.values[value_size * number : value_size * (number + 1)],
+            )
+
+    def key_of(self, raw: bytes) -> Key:
+        """A key as it lay in the kernel."""
+        return self._key.from_buffer_copy(raw)
+
+    def value_of(self, raw: bytes) -> Value:
+        """A value as it lay in the kernel."""
+        return self._value.from_buffer_copy(raw)
+
     def items(self) -> Iterator[tuple[Key, Value]]:
         """Every entry; those changed meanwhile may be missed."""
         for key in self:
@@ -70,6 +98,10 @@ class SharedArray(Generic[Value]):
     def __len__(self) -> int:
         return self._entries
 
+    def raw(self, count: int) -> bytes:
+        """The first entries as they lie in the kernel, read at once: to see what has changed."""
+        return self._memory[: count * ctypes.sizeof(self.values._type_)]
+
     @property
     def words(self) -> memoryview:
         """The same memory as 32-bit words."""
@@ -83,13 +115,21 @@ class Counters:
         self._fd = fd
         self._cpus = libbpf.possible_cpus()
         self._buffer = ctypes.create_string_buffer(self._cpus * ctypes.sizeof(layout.Count))
-        self._values = (layout.Count * self._cpus).from_buffer(self._buffer)
+        self._words = memoryview(self._buffer).cast("B").cast("Q")  # packets, bytes, packets, ...
 
     def read(self, index: int) -> Count:
         """Packets and bytes of all CPUs together."""
         libbpf.lookup(self._fd, index.to_bytes(4, sys.byteorder), self._buffer)
-        values = self._values
-        return Count(sum(v.packets for v in values), sum(v.bytes for v in values))
+        words = self._words.tolist()
+        return Count(sum(words[::2]), sum(words[1::2]))
+
+    def read_all(self) -> list[Count]:
+        """Those of every index, by one call: for many it takes a tenth of the time."""
+        _, values = libbpf.lookup_all(self._fd, copies=self._cpus)
+        words, stride = memoryview(values).cast("Q").tolist(), 2 * self._cpus
+        packets = zip(*(words[at::stride] for at in range(0, stride, 2)), strict=True)
+        sizes = zip(*(words[at::stride] for at in range(1, stride, 2)), strict=True)
+        return list(map(Count, map(sum, packets), map(sum, sizes)))
 
     def clear(self, index: int) -> None:
         """Start again from zero."""

@@ -150,7 +150,8 @@ def read_pinned_state(directory: Path) -> PinnedState:
     """What lies in an instance's folder of pins; nothing is opened but its links."""
     if not is_bpffs(directory):
         return PinnedState(is_mounted=False, links={})
-    leftovers = (str(path.relative_to(directory)) for path in directory.glob("*/*-new"))
+    unfinished = (*directory.glob("*-new"), *directory.glob("*/*-new"))
+    leftovers = (str(path.relative_to(directory)) for path in unfinished)
     return PinnedState(
         is_mounted=True, links=read_links(directory), leftovers=tuple(sorted(leftovers))
     )

@@ -1,7 +1,8 @@
 """The pools' lookup tables in the kernel, and the slots whose owner has changed lately.
 
-A table is written beside the one in use, then the pool points to it. A slot that gets another
-owner is unstable until its block has settled (`maglev.transition`).
+A table without a past is written beside all others, then the pool points to it. Other owners are
+written where a table lies, slot by slot. A slot that gets another owner is unstable until its block
+has settled (`maglev.transition`).
 """
 
 from __future__ import annotations  # array[int] needs it before Python 3.12
@@ -104,21 +105,13 @@ class Pools:
         `down`.
         """
         words = label(_halfwords(owners), labels)
-        ages = array("I", bytes(4 * AGE_WORDS * lines_for(len(words)) // layout.LINES_PER_BLOCK))
-        unstable: set[int] = set()
         index = self._index.get(name)
-        before = None if index is None else self._regions[index]
+        unstable: set[int] = set()
         if index is not None and self._has_history(index, len(words)):
-            self._remember_named(index)
-            words, ages, unstable = self._changed(index, words, down)
-        region = self._find_region(lines_for(len(words)))
-        self._lines.write(region, words, ages)
-        if index is None:
-            index = self._indexes.take()
-        self._point(index, name, layout.Table(region.first_line, len(words)), stamp)
+            unstable = self._change(index, words, stamp, down)
+        else:
+            index = self._place(name, words, stamp)
         self._note(index, unstable, labels)
-        if before is not None:
-            self._lines.retire(before, self._now())
 
     def reserve(self, slot_counts: Collection[int]) -> None:
         """Make room for pools of so many slots; those that are there are to be among them."""
@@ -159,22 +152,46 @@ class Pools:
 
     # --- inside ------------------------------------------------------------------------------
 
-    def _changed(
-        self, index: int, owners: array[int], down: Collection[int]
-    ) -> tuple[array[int], array[int], set[int]]:
-        """Words, ages and unstable blocks of a pool's table when slots get these owners."""
-        old = self._words(index)
-        words, _ = transition(old, owners, down)
-        ages = array("I", self._lines.ages(self._regions[index]).tobytes())
+    def _change(
+        self, index: int, owners: array[int], stamp: int, down: Collection[int]
+    ) -> set[int]:
+        """Give the slots of a pool's table these owners; its blocks that are unstable then.
+
+        A packet meets a slot as it was or as it will be: a copy of aligned words stores no less
+        than one at once. A daemon killed meanwhile leaves a table to be written again.
+        """
+        self._remember_named(index)
+        words, ages = self._words(index), self._lines.ages(self._regions[index])
+        wanted, _ = transition(words, owners, down)
+        view, before, after = memoryview(wanted), words.tobytes(), wanted.tobytes()
         unstable = set(self._unstable.get(index, ()))
         now_s = int(self._now() - _TICK_S)
-        for block in _changed_blocks(old.tobytes(), words.tobytes()):
-            age = AGE_WORDS * block
-            if block not in unstable:
-                ages[age + _UNSTABLE] = now_s
-                unstable.add(block)
-            ages[age + _CHANGED] = now_s
-        return words, ages, unstable
+        self._infos.values[index].stamp = _UNWRITTEN
+        for block in _differing_blocks(before, after):
+            if (_block(before, block) ^ _block(after, block)) & _OWNERS:
+                age = AGE_WORDS * block
+                if block not in unstable:
+                    ages[age + _UNSTABLE] = now_s
+                    unstable.add(block)
+                ages[age + _CHANGED] = now_s  # before the words: an unstable slot has an age
+            slots = slice(_SLOTS_PER_BLOCK * block, _SLOTS_PER_BLOCK * (block + 1))
+            words[slots] = view[slots]
+        self._infos.values[index].stamp = stamp
+        return unstable
+
+    def _place(self, name: str, words: array[int], stamp: int) -> int:
+        """Write a table, all of it stable, and point its pool to it; the pool's index."""
+        index = self._index.get(name)
+        before = None if index is None else self._regions[index]
+        line_count = lines_for(len(words))
+        region = self._lines.find(self._regions.values(), line_count, self._now())
+        self._lines.write(region, words)
+        if index is None:
+            index = self._indexes.take()
+        self._point(index, name, layout.Table(region.first_line, len(words)), stamp)
+        if before is not None:
+            self._lines.retire(before, self._now())
+        return index
 
     def _point(self, index: int, name: str, table: layout.Table, stamp: int) -> None:
         """Point a pool to its table; a daemon killed meanwhile leaves one to be written again."""
@@ -208,9 +225,6 @@ class Pools:
             int(self._infos.values[index].stamp) != _WITHOUT_HISTORY
             and int(self._pools.values[index].table.slot_count) == slot_count
         )
-
-    def _find_region(self, line_count: int) -> Region:
-        return self._lines.find(self._regions.values(), line_count, self._now())
 
     def _read_region(self, index: int) -> Region:
         table = self._pools.values[index].table
@@ -250,14 +264,11 @@ def _unstable_blocks(words: bytes) -> set[int]:
     }
 
 
-def _changed_blocks(before: bytes, after: bytes) -> list[int]:
-    """The blocks of two tables of one size in which a slot has another owner."""
-    return [
-        at // _BLOCK_BYTES
-        for at in range(0, len(before), _BLOCK_BYTES)
-        if before[at : at + _BLOCK_BYTES] != after[at : at + _BLOCK_BYTES]
-        and (_block(before, at // _BLOCK_BYTES) ^ _block(after, at // _BLOCK_BYTES)) & _OWNERS
-    ]
+def _differing_blocks(before: bytes, after: bytes) -> Iterator[int]:
+    """The blocks of two tables of one size in which a slot has another word."""
+    for at in range(0, len(before), _BLOCK_BYTES):
+        if before[at : at + _BLOCK_BYTES] != after[at : at + _BLOCK_BYTES]:
+            yield at // _BLOCK_BYTES
 
 
 def _last_event_s(ages: memoryview, block: int) -> int:

@@ -46,10 +46,14 @@ def loses_big_redirects() -> bool:
 
 
 def mtu_bytes(interface: str) -> int:
-    """The MTU of an interface."""
+    """The MTU of an interface. Raises KernelError: it may have gone just now."""
     request = struct.pack("16si12x", interface.encode(), 0)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
-        return int(struct.unpack("16si12x", fcntl.ioctl(asked, _SIOCGIFMTU, request))[1])
+        try:
+            answer = fcntl.ioctl(asked, _SIOCGIFMTU, request)
+        except OSError as error:
+            raise KernelError(f"read the MTU of {interface}", error.errno or 0) from error
+    return int(struct.unpack("16si12x", answer)[1])
 
 
 def _try() -> bool:

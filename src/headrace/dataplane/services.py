@@ -5,15 +5,17 @@ bit or the prefix by which the address is known to be a VIP. Removing runs backw
 services and sources follows from the services, and is mended so when a daemon starts.
 """
 
+from __future__ import annotations
+
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from headrace.dataplane import encoding, layout
 from headrace.dataplane.indexes import Indexes
-from headrace.dataplane.maps import Counters, HashMap, SharedArray
+from headrace.dataplane.maps import Counters, HashMap, SharedArray, Snapshot
 from headrace.dataplane.shortcuts import Shortcuts
-from headrace.dataplane.sources import Sources
+from headrace.dataplane.sources import Clients, Sources
 from headrace.model import Count, IPNetwork, Protocol, ServiceEntry, ServiceKey, Unserved
 from headrace.model.limits import LIMIT_SERVICES
 
@@ -48,13 +50,43 @@ class _Group:
         return portless
 
 
+_EVERYBODY = Clients()
+
+
+class _Row:
+    """An entry as it was read, and what it says."""
+
+    def __init__(self, raw: bytes, key: encoding.ServiceKeyEntry, value: layout.Service) -> None:
+        self.raw, self.key, self._value = raw, key, value
+        self.pool, self.sources = int(value.pool), int(value.sources)
+        self.service = encoding.key_of(key) if encoding.is_service(key) else None
+        self.is_passing = encoding.is_mark(key) and bool(value.flags & layout.SERVICE_PASS)
+        self._basis: tuple[str, Clients, bool] | None = None
+        self._entry = ServiceEntry("")
+
+    def entry(self, pool: str, clients: Clients, is_passing: bool) -> ServiceEntry:  # noqa: FBT001
+        """The service, given what its numbers mean and whether its VIP passes the unserved."""
+        basis = pool, clients, is_passing
+        if basis != self._basis:
+            self._basis = basis
+            self._entry = ServiceEntry(
+                pool=pool,
+                affinity=encoding.affinity_of(self._value),
+                flow_table=encoding.flow_table_of(self._value),
+                unserved=Unserved.PASS if is_passing else Unserved.DROP,
+                sources=clients.allowed,
+                denied_sources=clients.denied,
+                quic=bool(self._value.flags & layout.SERVICE_QUIC),
+            )
+        return self._entry
+
+
 class Services:
     """Entries of `services4`, `services6`, `vip_prefixes`, `vip_filter`; only we write them."""
 
     def __init__(
         self,
         fds: Mapping[str, int],
-        settings: layout.Settings,
         now: Callable[[], float],
     ) -> None:
         v4, v6 = layout.ServiceKey4, layout.ServiceKey6
@@ -63,12 +95,15 @@ class Services:
             6: HashMap(fds["services6"], v6, layout.Service),
         }
         self._prefixes = HashMap(fds["vip_prefixes"], layout.PrefixKey, layout.Number)
-        self._filter = SharedArray(fds["vip_filter"], layout.VipFilter).values[0].words
+        self._vips = SharedArray(fds["vip_filter"], layout.VipFilter).values[0]
+        self._filter = self._vips.words
         self._counts = Counters(fds["service_counts"])
-        self._settings = settings
         self._groups: defaultdict[encoding.Vip, dict[Protocol, _Group]] = defaultdict(dict)
         self._shown: set[encoding.Vip] = set()
         self._bits: Counter[int] = Counter()  # VIPs shown, by their bit of the filter
+        self._basis: object = None  # what was read last
+        self._rows: dict[bytes, _Row] = {}
+        self._read: dict[ServiceKey, ServiceEntry] = {}
         services = list(self._service_items())
         self._shortcuts = Shortcuts(fds, services, now)
         self._sources = Sources(fds, (entry.sources for _, entry in services), now)
@@ -82,34 +117,49 @@ class Services:
     # --- reading -----------------------------------------------------------------------------
 
     def read(self, pools: Mapping[int, str]) -> dict[ServiceKey, ServiceEntry]:
-        """The services, given the pools' names by index.
+        """The services, given the pools' names by index; the same object while they are the same.
 
         One that does not hang together is of no pool: control writes it again.
         """
+        raw = [entries.snapshot() for entries in self._maps.values()]
         lists = self._sources.read()
-        passes = {
-            encoding.vip_of(key)
-            for key, value in self._items()
-            if encoding.is_mark(key) and value.flags & layout.SERVICE_PASS
-        }
-        return {
-            key: ServiceEntry(
-                pool=""
-                if value.sources and value.sources not in lists
-                else pools.get(value.pool, ""),
-                affinity=encoding.affinity_of(value),
-                flow_table=encoding.flow_table_of(value),
-                unserved=Unserved.PASS if key.vip in passes else Unserved.DROP,
-                sources=lists.get(value.sources, frozenset()),
-                quic=bool(value.flags & layout.SERVICE_QUIC),
-            )
-            for key, value in self._service_items()
-        }
+        basis = raw, lists, pools
+        if basis != self._basis:
+            self._basis = basis
+            self._rows = self._read_rows(raw)
+            self._read = self._read_entries(lists, pools)
+        return self._read
 
-    def count(self, key: ServiceKey) -> Count:
-        """Packets that came for a service."""
-        entry = self._entry(key)
-        return Count(0, 0) if entry is None else self._counts.read(entry.counter)
+    def _read_rows(self, raw: Iterable[Snapshot]) -> dict[bytes, _Row]:
+        """The services' entries and the VIPs' marks; what is as it was needs no decoding."""
+        before, rows = self._rows, dict[bytes, _Row]()
+        for entries, found in zip(self._maps.values(), raw, strict=True):
+            for key, value in entries.entries_of(found):
+                row = before.get(key)
+                if row is None or row.raw != value:
+                    row = _Row(value, entries.key_of(key), entries.value_of(value))
+                rows[key] = row
+        return rows
+
+    def _read_entries(
+        self, lists: Mapping[int, Clients], pools: Mapping[int, str]
+    ) -> dict[ServiceKey, ServiceEntry]:
+        rows = self._rows.values()
+        passes = {encoding.vip_of(row.key) for row in rows if row.is_passing}
+        found = {}
+        for row in rows:
+            if row.service is not None:
+                clients = lists.get(row.sources) if row.sources else _EVERYBODY
+                pool = "" if clients is None else pools.get(row.pool, "")
+                is_passing = bool(passes) and row.service.vip in passes
+                found[row.service] = row.entry(pool, clients or _EVERYBODY, is_passing)
+        return found
+
+    def counts(self, keys: Iterable[ServiceKey]) -> list[Count]:
+        """Packets that came for each of these services, in their order."""
+        counts = self._counts.read_all()
+        entries = map(self._entry, keys)
+        return [Count(0, 0) if entry is None else counts[entry.counter] for entry in entries]
 
     # --- changing ----------------------------------------------------------------------------
 
@@ -119,7 +169,7 @@ class Services:
         counter = self._counters.take() if known is None else known.counter
         if known is None:
             self._counts.clear(counter)
-        sources = self._sources.use(entry.sources)
+        sources = self._sources.use(Clients(entry.sources, entry.denied_sources))
         written = encoding.service(entry, pool, counter, sources)
         group = self._group(key)
         group.put(key.port, written)
@@ -189,8 +239,8 @@ class Services:
 
     def _set_has_prefixes(self) -> None:
         versions = {vip.version for vip in self._shown if isinstance(vip, IPNetwork)}
-        self._settings.has_prefixes4 = 4 in versions
-        self._settings.has_prefixes6 = 6 in versions
+        self._vips.has_prefixes4 = 4 in versions
+        self._vips.has_prefixes6 = 6 in versions
 
     def _put_mark(self, vip: encoding.Vip, flags: int) -> None:
         self._map(vip).put(encoding.vip_mark(vip), layout.Service(flags=flags))

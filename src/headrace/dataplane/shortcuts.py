@@ -37,7 +37,7 @@ class Shortcuts:
         self.remove(key)
         if key.port and not isinstance(key.vip, IPNetwork):
             self._wanted[key] = service
-            self.sweep()
+            self._find_place(key)
 
     def remove(self, key: ServiceKey) -> None:
         """Have packets look a service up, before its entry changes or goes."""
@@ -48,11 +48,13 @@ class Shortcuts:
 
     def sweep(self) -> None:
         """Write what could not be written while its place rested."""
-        for key, service in list(self._wanted.items()):
-            way = next((way for way in self._ways_of(key) if self._is_free(way)), None)
-            if way is not None:
-                del self._wanted[key]
-                self._write(key, service, way)
+        for key in list(self._wanted):
+            self._find_place(key)
+
+    def _find_place(self, key: ServiceKey) -> None:
+        way = next((way for way in self._ways_of(key) if self._is_free(way)), None)
+        if way is not None:
+            self._write(key, self._wanted.pop(key), way)
 
     def _adopt(self, services: Mapping[ServiceKey, layout.Service]) -> None:
         """Keep what an earlier daemon wrote if it is still so, clear the rest, want all others."""

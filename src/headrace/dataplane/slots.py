@@ -99,9 +99,6 @@ class SlotLines:
         self._loader = loader
         self._resting: list[tuple[float, Region]] = []
         self._load(_LINES_AT_FIRST)
-        sizes = len(self._lines), LINES_PER_BLOCK * len(self._block_ages)
-        if min(sizes) < max(sizes):
-            self._enlarge(max(sizes))  # a daemon was killed while it replaced the two
 
     def find(self, taken: Iterable[Region], line_count: int, now: float) -> Region:
         """A region that no table and no packet uses."""
@@ -132,10 +129,11 @@ class SlotLines:
         if needed > len(self._lines):
             self._grow(capacity_for(needed))
 
-    def write(self, region: Region, words: array[int], ages: array[int]) -> None:
-        """Write a table, a word a slot, and the ages of its blocks, `AGE_WORDS` a block."""
+    def write(self, region: Region, words: array[int]) -> None:
+        """Write a table, a word a slot, whose blocks have no age."""
         self.words(region, len(words))[:] = memoryview(words)
-        self.ages(region)[:] = memoryview(ages)
+        ages = self.ages(region)
+        ages[:] = memoryview(array("I", bytes(ages.nbytes)))
 
     def words(self, region: Region, slot_count: int) -> memoryview:
         """The words of a table in the kernel's memory."""

@@ -219,8 +219,8 @@ def _vips_behind(link: Link, facts: Facts, document: Document) -> list[IPNetwork
 
 
 def _sees_answers(pool: Pool, document: Document) -> bool:
-    check = document.check_of(pool)
-    return check is not None and check.path is ProbePath.TUNNEL
+    checks = (document.check_of(pool, endpoint) for endpoint in pool.endpoints)
+    return any(check is not None and check.path is ProbePath.TUNNEL for check in checks)
 
 
 def _leaves_by(way: Outer | Unresolved | None, link: Link) -> bool:

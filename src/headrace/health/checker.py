@@ -10,8 +10,9 @@ from types import MappingProxyType
 import structlog
 
 from headrace.health.dampener import Dampener
+from headrace.health.exchange import port_of
 from headrace.health.kinds import exchanges_of
-from headrace.health.paths import ProbePaths
+from headrace.health.paths import ProbePaths, ProbeWay
 from headrace.health.poller import Poller
 from headrace.health.result import Result
 from headrace.health.schedule import start_s
@@ -131,13 +132,13 @@ class Checker:
     def _begin(self, poller: Poller, watch: Watch, now_s: float) -> None:
         watch.begin()
         watch.wake_s = now_s + watch.target.probe.timeout_s
-        mark: int | None = None
+        way: ProbeWay | None = None
         if watch.target.probe.path is ProbePath.TUNNEL:
-            mark = self._paths.mark_of(watch.target)
-            if mark is None:
+            way = self._paths.way_of(watch.target)
+            if way is None:
                 self._finish(watch, Result(Health.DOWN, "no path"), now_s)
                 return
-        result = poller.start(watch, mark)
+        result = poller.start(watch, way)
         if result is not None:
             self._finish(watch, result, now_s)
         else:
@@ -163,6 +164,7 @@ class Checker:
             pool=watch.target.pool,
             endpoint=str(watch.target.endpoint),
             vip=str(watch.target.vip),
+            port=port_of(watch.target),
             health=str(watch.belief.health),
             reason=watch.belief.reason,
         )

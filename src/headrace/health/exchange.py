@@ -14,12 +14,16 @@ from dataclasses import dataclass
 from select import EPOLLOUT
 from typing import TypeVar
 
+from headrace.health.paths import ProbeWay
 from headrace.model import IPAddress, ProbePath, ProbeTarget
 
 T = TypeVar("T")
 Steps = Generator[int, int, T]
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, 0 s
+_IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h: connect() finds a port that is free towards the VIP
+_HEADERS_BYTES = {socket.AF_INET: 40, socket.AF_INET6: 60}  # of IP and TCP without options
+_LIMIT_SEGMENT_BYTES = 32_767  # MAX_TCP_WINDOW: what TCP_MAXSEG takes at most
 _CLOSE_ON_EXEC_NONBLOCK = socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 
 
@@ -29,7 +33,8 @@ class Exchange:
 
     socket_type: int
     protocol: int
-    talk: Callable[[socket.socket, ProbeTarget], Steps[str]]
+    talk: Callable[[socket.socket, ProbeTarget, int | None], Steps[str]]
+    """Its last argument is the largest packet that fits the way; None: as the route says."""
 
 
 def destination_of(target: ProbeTarget) -> IPAddress:
@@ -42,19 +47,32 @@ def port_of(target: ProbeTarget) -> int:
     return target.probe.port or target.port
 
 
-def open_socket(exchange: Exchange, target: ProbeTarget, mark: int | None) -> socket.socket:
+def open_socket(exchange: Exchange, target: ProbeTarget, way: ProbeWay | None) -> socket.socket:
     """A socket that does not block and, if it is a stream, leaves no TIME_WAIT. Raises OSError."""
     family = socket.AF_INET if destination_of(target).version == 4 else socket.AF_INET6
     sock = socket.socket(family, exchange.socket_type | _CLOSE_ON_EXEC_NONBLOCK, exchange.protocol)
     try:
-        if mark is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+        if way is not None:
+            _take(sock, way)
         if exchange.socket_type == socket.SOCK_STREAM:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
     except OSError:
         sock.close()
         raise
     return sock
+
+
+def _take(sock: socket.socket, way: ProbeWay) -> None:
+    """Have a socket's packets go that way."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, way.mark)
+    if way.source is not None:
+        if sock.type != socket.SOCK_RAW:  # which has no port
+            sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+        sock.bind((str(way.source), 0))
+    if way.room_bytes is not None and sock.proto == socket.IPPROTO_TCP:
+        headers_bytes = _HEADERS_BYTES[sock.family]
+        size_bytes = min(way.room_bytes - headers_bytes, _LIMIT_SEGMENT_BYTES)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, size_bytes)
 
 
 def connect(sock: socket.socket, target: ProbeTarget, port: int) -> Steps[None]:

@@ -17,11 +17,16 @@ _TELL_WHEN_ACKNOWLEDGED = 1 << 9 | 1 << 4 | 1 << 11  # TX_ACK, SOFTWARE, OPT_TSO
 _DISCARDED_BYTES = 65_536
 
 
-def path_mtu_bytes(sock: socket.socket) -> int:
-    """The MTU of the path that a connected socket's packets take, as far as this node knows."""
+def path_mtu_bytes(sock: socket.socket, room_bytes: int | None) -> int:
+    """The MTU of the path that a connected socket's packets take, as far as this node knows.
+
+    It is that of the route, unless the way to this endpoint has less room.
+    """
     if sock.family == socket.AF_INET:
-        return sock.getsockopt(socket.IPPROTO_IP, _IP_MTU)
-    return sock.getsockopt(socket.IPPROTO_IPV6, _IPV6_MTU)
+        mtu_bytes = sock.getsockopt(socket.IPPROTO_IP, _IP_MTU)
+    else:
+        mtu_bytes = sock.getsockopt(socket.IPPROTO_IPV6, _IPV6_MTU)
+    return mtu_bytes if room_bytes is None else min(mtu_bytes, room_bytes)
 
 
 def forbid_fragments(sock: socket.socket) -> None:
@@ -53,12 +58,12 @@ def until_acknowledged(sock: socket.socket) -> Steps[None]:
             _take_error(sock)
 
 
-def until_arrived(sock: socket.socket) -> Steps[str]:
+def until_arrived(sock: socket.socket, room_bytes: int | None) -> Steps[str]:
     """Pass when the full segment, just sent, is acknowledged.
 
     A reset is an answer, too: the same endpoint has just passed the small exchange.
     """
-    mtu_bytes = path_mtu_bytes(sock)
+    mtu_bytes = path_mtu_bytes(sock, room_bytes)
     try:
         yield from until_acknowledged(sock)
     except TimeoutError as error:

@@ -1,18 +1,27 @@
 """What makes a probe take the tunnel: what this room needs of the node it runs on."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
-from headrace.model import ProbeTarget
+from headrace.model import IPAddress, ProbeTarget
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeWay:
+    """What makes the packets of a socket reach one endpoint by its tunnel."""
+
+    mark: int
+    source: IPAddress | None = None  # None: the one that the route says
+    room_bytes: int | None = (
+        None  # the largest packet that fits the tunnel; None: as the route says
+    )
 
 
 class ProbePaths(Protocol):
     """The node's paths to endpoints, and its opinion of what is wrong with them."""
 
-    def mark_of(self, target: ProbeTarget) -> int | None:
-        """The mark of sockets whose packets reach the target by its tunnel.
-
-        None: there is no path at the moment.
-        """
+    def way_of(self, target: ProbeTarget) -> ProbeWay | None:
+        """The way to the target by its tunnel; None: there is none at the moment."""
         ...
 
     def likely_cause(self, target: ProbeTarget, failure: str) -> str:

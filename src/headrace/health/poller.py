@@ -9,6 +9,7 @@ import socket
 from dataclasses import dataclass
 
 from headrace.health.exchange import Steps, open_socket
+from headrace.health.paths import ProbeWay
 from headrace.health.result import ProbeFailure, Result, result_of
 from headrace.health.watch import Watch
 from headrace.model import Health
@@ -22,7 +23,7 @@ class _Try:
     """One exchange under way."""
 
     watch: Watch
-    mark: int | None
+    way: ProbeWay | None
     number: int  # which of the watch's exchanges
     socket: socket.socket
     steps: Steps[str]
@@ -41,9 +42,9 @@ class Poller:
         """Readable when there is something to collect."""
         return self._epoll.fileno()
 
-    def start(self, watch: Watch, mark: int | None) -> Result | None:
+    def start(self, watch: Watch, way: ProbeWay | None) -> Result | None:
         """Begin a try; its result if it has one at once."""
-        return self._start(watch, mark, 0)
+        return self._start(watch, way, 0)
 
     def collect(self) -> tuple[list[tuple[Watch, Result]], bool]:
         """The tries that have ended now, and whether nothing is left that could move on."""
@@ -81,13 +82,14 @@ class Poller:
             self._end(each)
         self._epoll.close()
 
-    def _start(self, watch: Watch, mark: int | None, number: int) -> Result | None:
+    def _start(self, watch: Watch, way: ProbeWay | None, number: int) -> Result | None:
         exchange = watch.exchanges[number]
         try:
-            sock = open_socket(exchange, watch.target, mark)
+            sock = open_socket(exchange, watch.target, way)
         except OSError as error:
             return result_of(error)
-        each = _Try(watch, mark, number, sock, exchange.talk(sock, watch.target))
+        room_bytes = None if way is None else way.room_bytes
+        each = _Try(watch, way, number, sock, exchange.talk(sock, watch.target, room_bytes))
         self._tries[sock.fileno()] = each
         self._descriptors[watch] = sock.fileno()
         return self._resume(each, None)
@@ -101,7 +103,7 @@ class Poller:
         except StopIteration as passed:
             self._end(each)
             if each.number + 1 < len(each.watch.exchanges):
-                return self._start(each.watch, each.mark, each.number + 1)
+                return self._start(each.watch, each.way, each.number + 1)
             return Result(Health.UP, passed.value)
         except (ProbeFailure, OSError) as error:
             self._end(each)

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable
+from functools import partial
 
 from headrace.health.channel import Channel, PlainChannel, TlsChannel
 from headrace.health.exchange import Exchange, Steps, connect, destination_of, port_of
@@ -60,7 +61,9 @@ def _tls(sock: socket.socket, target: ProbeTarget) -> Channel:
     return TlsChannel(sock, target.probe.host, target.probe.ca_file)
 
 
-def _talk(make_channel: MakeChannel, sock: socket.socket, target: ProbeTarget) -> Steps[str]:
+def _talk(
+    make_channel: MakeChannel, sock: socket.socket, target: ProbeTarget, _room_bytes: int | None
+) -> Steps[str]:
     """Pass when the answer has a wanted status and, where one is asked for, the text."""
     yield from connect(sock, target, port_of(target))
     channel = make_channel(sock, target)
@@ -80,7 +83,7 @@ def _talk(make_channel: MakeChannel, sock: socket.socket, target: ProbeTarget) -
 
 
 def _talk_full_size(
-    make_channel: MakeChannel, sock: socket.socket, target: ProbeTarget
+    make_channel: MakeChannel, sock: socket.socket, target: ProbeTarget, room_bytes: int | None
 ) -> Steps[str]:
     """Pass when a request that fills one segment is acknowledged.
 
@@ -92,15 +95,14 @@ def _talk_full_size(
     yield from channel.open()
     yield from until_acknowledged(sock)  # else the kernel may join the handshake's end to it
     yield from channel.send(build_request(target, segment_bytes(sock) - channel.overhead_bytes()))
-    return (yield from until_arrived(sock))
+    return (yield from until_arrived(sock, room_bytes))
 
 
 def _exchange(
-    talk: Callable[[MakeChannel, socket.socket, ProbeTarget], Steps[str]], make: MakeChannel
+    talk: Callable[[MakeChannel, socket.socket, ProbeTarget, int | None], Steps[str]],
+    make: MakeChannel,
 ) -> Exchange:
-    return Exchange(
-        socket.SOCK_STREAM, socket.IPPROTO_TCP, lambda sock, target: talk(make, sock, target)
-    )
+    return Exchange(socket.SOCK_STREAM, socket.IPPROTO_TCP, partial(talk, make))
 
 
 HTTP = _exchange(_talk, _plain)

@@ -23,19 +23,19 @@ _PAYLOAD_BYTES = 16
 _LIMIT_PACKET_BYTES = 65_535
 
 
-def talk(sock: socket.socket, target: ProbeTarget) -> Steps[str]:
+def talk(sock: socket.socket, target: ProbeTarget, _room_bytes: int | None) -> Steps[str]:
     """Pass when the echo comes back."""
     yield from connect(sock, target, 0)
     yield from _echo(sock, destination_of(target), os.urandom(4 + _PAYLOAD_BYTES))
     return "answered"
 
 
-def talk_full_size(sock: socket.socket, target: ProbeTarget) -> Steps[str]:
+def talk_full_size(sock: socket.socket, target: ProbeTarget, room_bytes: int | None) -> Steps[str]:
     """Pass when an echo as large as the path's MTU comes back, unfragmented on its way there."""
     version = destination_of(target).version
     forbid_fragments(sock)
     yield from connect(sock, target, 0)
-    mtu_bytes = path_mtu_bytes(sock)
+    mtu_bytes = path_mtu_bytes(sock, room_bytes)
     payload_bytes = min(mtu_bytes, _LIMIT_PACKET_BYTES) - _HEADER_BYTES[version] - _ECHO.size
     token = os.urandom(4 + _PAYLOAD_BYTES) + bytes(payload_bytes - _PAYLOAD_BYTES)
     try:

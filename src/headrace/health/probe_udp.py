@@ -11,7 +11,7 @@ _LIMIT_DATAGRAM_BYTES = 65_535
 _SHOWN_BYTES = 32  # of an answer that is wrong, enough to know what it is
 
 
-def talk(sock: socket.socket, target: ProbeTarget) -> Steps[str]:
+def talk(sock: socket.socket, target: ProbeTarget, _room_bytes: int | None) -> Steps[str]:
     """Pass when the answer begins as asked; "port unreachable" makes the socket refuse."""
     yield from connect(sock, target, port_of(target))
     sock.send(target.probe.request)

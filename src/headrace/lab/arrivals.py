@@ -50,9 +50,12 @@ class Arrivals:
         """When each packet arrived, whoever it was for."""
         return [at_s for at_s, _ in list(self._seen)]
 
-    def last_s(self) -> dict[IPv4Address, float]:
-        """When the last packet for each address arrived."""
-        return {IPv4Address(address): at_s for at_s, address in list(self._seen)}
+    def times_by_destination(self) -> dict[IPv4Address, list[float]]:
+        """When each packet arrived, by the address that it was for."""
+        times_s: dict[bytes, list[float]] = {}
+        for at_s, address in list(self._seen):
+            times_s.setdefault(address, []).append(at_s)
+        return {IPv4Address(address): times for address, times in times_s.items()}
 
     def _listen(self) -> None:
         while not self._ending.is_set() and len(self._seen) < LIMIT_ARRIVALS:

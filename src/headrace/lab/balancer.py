@@ -215,9 +215,8 @@ def own_program(name: str) -> list[str]:
 
 def _forwards(status: dict[str, Any]) -> bool:
     """Whether every service is in the data plane, and every endpoint's next hop is known."""
-    return all(
-        entry["forwarding"] and all(endpoint["reachable"] for endpoint in entry["endpoints"])
-        for entry in status["services"]
+    return all(service["forwarding"] for service in status["services"]) and all(
+        endpoint["reachable"] for pool in status["pools"] for endpoint in pool["endpoints"]
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -115,16 +115,19 @@ def add_addresses(namespace: str, device: str, addresses: Iterable[str]) -> None
     run_in_namespace(namespace, act)
 
 
-def remove_address(namespace: str, device: str, address: str) -> None:
-    """Take an address (`a.b.c.d/length`) from a device of a node."""
+@contextmanager
+def routed(namespace: str, destination: IPv4Network, via: IPv4Address) -> Iterator[None]:
+    """A node's packets to this prefix take this gateway during the block."""
 
-    def act() -> None:
-        with IPRoute() as netlink, _naming(f"remove address {address} from {device}"):
-            bare, _, length = address.partition("/")
-            index = _index_of(netlink, device)
-            netlink.addr("del", index=index, address=bare, prefixlen=int(length))
+    def act(command: str) -> None:
+        with IPRoute() as netlink, _naming(f"{command} route {destination} via {via}"):
+            netlink.route(command, dst=str(destination), gateway=str(via))
 
-    run_in_namespace(namespace, act)
+    run_in_namespace(namespace, partial(act, "add"))
+    try:
+        yield
+    finally:
+        run_in_namespace(namespace, partial(act, "del"))
 
 
 def set_sysctls(namespace: str, settings: Iterable[tuple[str, str]]) -> None:
@@ -153,7 +156,7 @@ def read_next_hops(namespace: str, destination: IPv4Network) -> list[str]:
 class TcpCounts:
     """What the TCP of a node has done since its namespace began."""
 
-    sent: int  # segments, those sent again among them
+    sent: int  # segments, each as often as it was sent
     retransmitted: int
 
 
@@ -162,7 +165,8 @@ def read_tcp_counts(namespace: str) -> TcpCounts:
     text = run_in_namespace(namespace, Path("/proc/thread-self/net/snmp").read_text)
     names, values = (line.split()[1:] for line in text.splitlines() if line.startswith("Tcp:"))
     counts = dict(zip(names, map(int, values), strict=True))
-    return TcpCounts(counts["OutSegs"], counts["RetransSegs"])
+    again = counts["RetransSegs"]
+    return TcpCounts(counts["OutSegs"] + again, again)  # RFC 4022: the first without the second
 
 
 def has_xdp(namespace: str, device: str) -> bool:

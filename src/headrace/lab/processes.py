@@ -15,7 +15,8 @@ from headrace.model.errors import UnavailableError
 GRACE_S = 3.0
 """How long a program may take to end after SIGTERM; BIRD and the daemon need well under one."""
 
-_STAT_STATE, _STAT_START = 0, 19  # fields 3 and 22 of proc(5), counted after the name
+# Fields 3, 14, 15 and 22 of proc(5), counted after the name.
+_STAT_STATE, _STAT_USER, _STAT_SYSTEM, _STAT_START = 0, 11, 12, 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,14 @@ class ProcessId:
         if stat is None or stat[_STAT_STATE] in "ZX":
             return False
         return int(stat[_STAT_START]) == self.start_ticks
+
+    def cpu_s(self) -> float:
+        """The processor time that it has used. Raises UnavailableError when it has ended."""
+        stat = _read_stat(self.pid)
+        if stat is None or int(stat[_STAT_START]) != self.start_ticks:
+            raise UnavailableError(f"process {self.pid} has ended")
+        ticks = int(stat[_STAT_USER]) + int(stat[_STAT_SYSTEM])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def start_detached(argv: Sequence[str], log: Path, env: Mapping[str, str]) -> ProcessId:

@@ -2,18 +2,24 @@
 
     python prover_crowd.py FIRST_ADDRESS COUNT PORT
 
-It accepts and closes. A line on standard input with an address closes its listener, so that
-connections to it are refused; the answer is the same line. It ends with the input.
+It accepts and closes. On standard input, `refuse ADDRESS` closes a listener, so that connections to
+it are refused; `silence ADDRESS` has the kernel drop all that comes to it, as if its machine were
+gone. The answer is the monotonic time right before. It ends with the input.
 """
 
+import ctypes
 import os
 import select
 import socket
+import struct
 import sys
 from ipaddress import IPv4Address
+from time import monotonic
 
 LIMIT_BACKLOG = 64
 READ_BYTES = 65_536
+SO_ATTACH_FILTER = 26
+DROP_ALL = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))  # classic BPF: return 0
 
 
 def main(argv: list[str]) -> None:
@@ -38,16 +44,26 @@ def main(argv: list[str]) -> None:
                 return
             *lines, pending = (pending + data).split(b"\n")
             for line in lines:
-                listener = listeners.pop(line.decode())
-                del by_fd[listener.fileno()]
-                listener.close()
-                _say(line.decode())
+                verb, address = line.decode().split()
+                listener = listeners[address]
+                died_s = monotonic()
+                if verb == "refuse":
+                    del by_fd[listener.fileno()]
+                    listener.close()
+                else:
+                    _silence(listener)
+                _say(str(died_s))
 
 
 def _listen(address: str, port: int) -> socket.socket:
     listener = socket.create_server((address, port), backlog=LIMIT_BACKLOG)
     listener.settimeout(0)
     return listener
+
+
+def _silence(listener: socket.socket) -> None:
+    program = struct.pack("HxxxxxxP", 1, ctypes.addressof(DROP_ALL))
+    listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
 
 
 def _accept(listener: socket.socket | None) -> None:

@@ -1,9 +1,9 @@
 """The prover's sender, a program by itself: datagrams at an even rate, that nobody answers.
 
-    python prover_sender.py ADDRESS PORT PACKETS_PER_S FLOW_COUNT
+    python prover_sender.py ADDRESS PORT PACKETS_PER_S SOURCE_PORT...
 
-Each flow has a socket and so a source port of its own; they take turns. It sends until it is ended,
-and imports nothing but the standard library, so that it starts at once in a lab.
+Each source port is a flow with a socket of its own; 0 takes a free one. They take turns. It sends
+until it is ended, and imports nothing but the standard library, so that it starts at once in a lab.
 """
 
 import contextlib
@@ -17,9 +17,10 @@ TICK_S = 0.005
 
 def main(argv: list[str]) -> None:
     """Send for ever."""
-    address, port, rate, flow_count = argv
-    sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(int(flow_count))]
-    for each in sockets:
+    address, port, rate, *source_ports = argv
+    sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in source_ports]
+    for each, source_port in zip(sockets, source_ports, strict=True):
+        each.bind(("0.0.0.0", int(source_port)))  # noqa: S104 - a lab's client has one address
         each.connect((address, int(port)))
     turns = cycle(sockets)
     begun_s, sent = time.monotonic(), 0

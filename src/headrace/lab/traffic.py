@@ -262,16 +262,21 @@ async def ask_names(
     return names
 
 
-def start_sender(lab: Laboratory, node: str, *, packets_per_s: int, flows: int) -> ProcessId:
-    """Start datagrams to the topology's service that nobody need answer, until it is ended."""
+def start_sender(
+    lab: Laboratory, node: str, *, packets_per_s: int, ports: Sequence[int]
+) -> ProcessId:
+    """Start datagrams to the topology's service that nobody need answer, until it is ended.
+
+    They come from these source ports in turn; 0 is a free one.
+    """
     _raise_descriptor_limit()
     service = (str(lab.topology.vip), str(lab.topology.port))
-    argv = python_program("prover_sender.py", *service, str(packets_per_s), str(flows))
+    argv = python_program("prover_sender.py", *service, str(packets_per_s), *map(str, ports))
     return lab.start(node, argv, f"{node}-sender")
 
 
 class Crowd:
-    """Listeners on many addresses of a node, each of which can be made to end."""
+    """Listeners on many addresses of a node, each of which can be made to die."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -291,21 +296,30 @@ class Crowd:
         await crowd._hear()
         return crowd
 
-    async def end_listener(self, address: IPAddress) -> None:
-        """Have one address refuse connections; returns when it does."""
-        assert self._process.stdin is not None  # noqa: S101 - a pipe: see `start`
-        self._process.stdin.write(f"{address}\n".encode())
-        await self._hear()
+    async def refuse(self, address: IPAddress) -> float:
+        """Have one address refuse connections; the monotonic time right before it does."""
+        return await self._command(f"refuse {address}")
+
+    async def silence(self, address: IPAddress) -> float:
+        """Have one address answer nothing at all; the monotonic time right before it does."""
+        return await self._command(f"silence {address}")
 
     async def stop(self) -> None:
         """End all of them."""
         await kill_child(self._process)
 
-    async def _hear(self) -> None:
+    async def _command(self, line: str) -> float:
+        assert self._process.stdin is not None  # noqa: S101 - a pipe: see `start`
+        self._process.stdin.write(f"{line}\n".encode())
+        return float(await self._hear())
+
+    async def _hear(self) -> bytes:
         assert self._process.stdout is not None  # noqa: S101 - a pipe: see `start`
         async with asyncio.timeout(_START_TIMEOUT_S):
-            if not await self._process.stdout.readline():
-                raise UnavailableError("the crowd of listeners has ended; see its message above")
+            line = await self._process.stdout.readline()
+        if not line:
+            raise UnavailableError("the crowd of listeners has ended; see its message above")
+        return line
 
 
 def python_program(file_name: str, *arguments: str) -> list[str]:

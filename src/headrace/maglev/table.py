@@ -52,7 +52,7 @@ class Table:
     candidates: tuple[Candidate, ...]  # sorted by identity
     digest: int  # 64 bits, of configuration and view
     base: array[int] = field(compare=False, repr=False)  # by slot: index into candidates
-    owners: array[int] = field(compare=False, repr=False)  # by slot: who answers
+    owners: array[int] = field(compare=False, repr=False)  # by slot: who answers; may be `base`
     records: bytes = field(compare=False, repr=False)  # the candidates as the digest sees them
 
     def owner(self, slot: int) -> Candidate:
@@ -108,13 +108,14 @@ def statics(table: Table) -> array[int]:
 
 
 def _table(seed: int, candidates: tuple[Candidate, ...], records: bytes, base: array[int]) -> Table:
+    all_take = not any(records[_FLAGS])
     return Table(
         seed=seed,
         slot_count=len(base),
         candidates=candidates,
         digest=_digest(seed, len(base), records),
         base=base,
-        owners=kernel.owners(seed, records, base),
+        owners=base if all_take else kernel.owners(seed, records, base),
         records=records,
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from headrace.control import EndpointView, PeerView, ServiceView, Status
-from headrace.model import Count, Document, Encapsulation, Service
+from headrace.model import BfdState, Count, Document, Encapsulation, Service
 
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
@@ -25,6 +25,7 @@ class Scene:
     endpoints: tuple[tuple[str, EndpointView], ...]  # of each pool
     sent: tuple[tuple[str, Count], ...]  # by endpoint and the way to it: one counter in the kernel
     peers: tuple[tuple[str, PeerView], ...]
+    watched: tuple[tuple[str, PeerView], ...]  # the peers that BFD is to watch
 
 
 def label_text(**labels: object) -> str:
@@ -43,6 +44,9 @@ def build_scene(status: Status, document: Document, process: Mapping[str, float]
     # Pools that reach an endpoint alike share its counter, so a counter is not told by pool.
     ways = {view.pool: _way(each, document) for (_, view), each in asked if view.forwarding}
     endpoints, sent = _endpoints(pools, ways)
+    peers = tuple(
+        (label_text(peer=view.address, **{"as": view.as_number}), view) for view in status.peers
+    )
     return Scene(
         status=status,
         process=process,
@@ -53,9 +57,8 @@ def build_scene(status: Status, document: Document, process: Mapping[str, float]
         pools=tuple((label_text(pool=name), views) for name, views in pools.items()),
         endpoints=endpoints,
         sent=sent,
-        peers=tuple(
-            (label_text(peer=view.address, **{"as": view.as_number}), view) for view in status.peers
-        ),
+        peers=peers,
+        watched=tuple(peer for peer in peers if peer[1].bfd is not BfdState.OFF),
     )
 
 

@@ -9,7 +9,7 @@ from functools import partial
 
 from headrace.metrics.metric import Kind, Metric, Sample
 from headrace.metrics.scene import Scene, label_text
-from headrace.model import Health, OperatorState, SessionState
+from headrace.model import BfdState, Health, OperatorState, SessionState
 
 _COUNTER, _GAUGE = Kind.COUNTER, Kind.GAUGE
 _SERVICE = ("service",)
@@ -308,6 +308,16 @@ METRICS: tuple[Metric, ...] = (
             if view.packets_per_s is not None
         ),
     ),
+    Metric(
+        "headrace_endpoint_drain_flows",
+        _GAUGE,
+        _ENDPOINT,
+        "flows",
+        "About how many flows one that drains was still sent packets of, in the last minute.",
+        lambda scene: (
+            (text, view.flows_seen) for text, view in scene.endpoints if view.flows_seen is not None
+        ),
+    ),
     # --- BGP ---------------------------------------------------------------------------------
     Metric(
         "headrace_bgp_session_up",
@@ -332,6 +342,14 @@ METRICS: tuple[Metric, ...] = (
         "prefixes",
         "Prefixes that a peer was told of; 0 while its session is down.",
         lambda scene: ((text, len(view.announced)) for text, view in scene.peers),
+    ),
+    Metric(
+        "headrace_bfd_up",
+        _GAUGE,
+        _PEER,
+        "",
+        "1 if BFD with a peer is up; none of peers that it is not to watch.",
+        lambda scene: ((text, int(view.bfd is BfdState.UP)) for text, view in scene.watched),
     ),
     # --- the daemon's process ----------------------------------------------------------------
     _process(

@@ -3,7 +3,7 @@
 Pure: reads nothing, sleeps never, logs nothing. Imports no other room.
 """
 
-from headrace.model.bgp import Bfd, Bgp, Family, Peer, Role, SpeakerKind
+from headrace.model.bgp import Bfd, BfdState, Bgp, Family, Peer, Role, SpeakerKind
 from headrace.model.document import (
     Cluster,
     Document,
@@ -24,6 +24,7 @@ from headrace.model.errors import (
     UnavailableError,
 )
 from headrace.model.health import HealthCheck, WhenUnknown
+from headrace.model.places import Place, Places
 from headrace.model.probes import (
     Belief,
     Health,
@@ -60,6 +61,7 @@ from headrace.model.values import (
     Port,
     Protocol,
     Reach,
+    RememberedFlow,
     ServiceEntry,
     ServiceKey,
     SessionEvent,
@@ -77,6 +79,7 @@ __all__ = [
     "Announcement",
     "Belief",
     "Bfd",
+    "BfdState",
     "Bgp",
     "Cluster",
     "ConfigError",
@@ -103,6 +106,8 @@ __all__ = [
     "OuterSources",
     "Path",
     "Peer",
+    "Place",
+    "Places",
     "Pool",
     "Port",
     "Probe",
@@ -113,6 +118,7 @@ __all__ = [
     "Protocol",
     "ProtocolError",
     "Reach",
+    "RememberedFlow",
     "Role",
     "Service",
     "ServiceEntry",

@@ -57,6 +57,16 @@ class Role(StrEnum):
     STANDBY = "standby"
 
 
+class BfdState(StrEnum):
+    """What BFD says of a peer, in the words of RFC 5880 (section 6.2)."""
+
+    OFF = "off"  # it does not watch this peer
+    ADMIN_DOWN = "admin_down"  # the peer's operator has turned it off there
+    DOWN = "down"  # nothing is heard of the peer, or nobody listens here
+    INIT = "init"  # the peer is heard, and has not said that it hears us
+    UP = "up"
+
+
 class Family(StrEnum):
     """The address family of the prefixes that a session carries."""
 
@@ -97,7 +107,7 @@ class Bfd(_Section):
         # Three of them, and a router that takes its time over routes, stay below 350 ms.
         Field(80, description="between two packets, either way")
     )
-    multiplier: Annotated[int, Field(ge=2, le=255), BeforeValidator(whole(2, 255))] = Field(
+    multiplier: Annotated[int, Field(ge=1, le=255), BeforeValidator(whole(1, 255))] = Field(
         3, description="packets missed in a row until the other end is down"
     )
 
@@ -105,9 +115,9 @@ class Bfd(_Section):
 class Peer(_Section):
     """A BGP session's other end."""
 
-    address: Address
+    address: Address = Field(description="the router's own; a peer is known by it")
     as_number: AsNumber = Field(alias="as", description="the peer's autonomous system")
-    port: PortNumber = 179
+    port: PortNumber = Field(179, description="TCP port that the peer listens on")
     local_address: Address | None = Field(None, description="the session's own end")
     hold_time_s: HoldTime = Field(9, description="BGP hold time (RFC 4271, 4.2)")
     password: str | None = Field(None, description="TCP MD5 key (RFC 2385)")
@@ -215,7 +225,14 @@ class Bgp(_Section):
         int,
         Field(ge=0, le=LIMIT_KEEP_ANNOUNCED_S),
         BeforeValidator(whole(0, LIMIT_KEEP_ANNOUNCED_S)),
-    ] = Field(60, description="for how long announcements outlive the daemon")
+    ] = Field(60, description="for how long announcements outlive the daemon as they are")
+    withdraw_drain_s: Annotated[
+        int,
+        Field(ge=0, le=LIMIT_KEEP_ANNOUNCED_S),
+        BeforeValidator(whole(0, LIMIT_KEEP_ANNOUNCED_S)),
+    ] = Field(
+        0, description="for how long after that as a drained node's, until they are withdrawn"
+    )
     bfd: Bfd | None = Field(None, description="watch the peers by BFD; {} for its defaults")
     graceful_restart_s: (
         Annotated[int, Field(ge=1, le=4095), BeforeValidator(whole(1, 4095))] | None
@@ -224,7 +241,9 @@ class Bgp(_Section):
         description="for how long routers keep the routes of a session that just ended (RFC 4724); "
         "a dead node's too, but for BFD",
     )
-    peers: tuple[Peer, ...] = Field((), max_length=LIMIT_PEERS)
+    peers: tuple[Peer, ...] = Field(
+        (), max_length=LIMIT_PEERS, description="the routers to announce to"
+    )
 
     def is_watched(self, peer: Peer) -> bool:
         """Whether BFD watches this peer."""

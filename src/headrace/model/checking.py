@@ -1,13 +1,15 @@
 """What contradicts between the ways to check, the pools that use them, and the services."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from math import ceil
 
 from headrace.model.document import Service
 from headrace.model.errors import Problem
-from headrace.model.health import NO_HEALTH, HealthCheck, misfits
-from headrace.model.limits import LIMIT_PROBES_PER_S
+from headrace.model.health import NO_HEALTH, HealthCheck, HealthChoice, misfits
+from headrace.model.limits import LIMIT_PROBES, LIMIT_PROBES_PER_S
 from headrace.model.parts import Parts, PoolPart
+from headrace.model.places import Places
 from headrace.model.probes import ProbeKind
 from headrace.model.problems import Location, path_of
 
@@ -20,14 +22,20 @@ def check_health(parts: Parts) -> Iterator[Problem]:
         if check is not None:
             yield from _check_misfits(("health", str(name)), check)
     for pool in parts.all_pools():
-        where = (*pool.location, "health")
-        if isinstance(pool.health, HealthCheck):
-            yield from _check_misfits(where, pool.health)
-        elif pool.health != NO_HEALTH and pool.health not in parts.checks:
-            known = ", ".join(sorted(str(name) for name in parts.checks)) or "none"
-            yield Problem(path_of(where), f"{pool.health!r} is not under health; there: {known}")
+        yield from _check_choice((*pool.location, "health"), pool.health, parts)
+        for location, endpoint in pool.endpoints:
+            if endpoint.health is not None:
+                yield from _check_choice((*location, "health"), endpoint.health, parts)
     yield from _check_ports(parts)
-    yield from _check_rate(parts)
+    yield from _check_counts(parts)
+
+
+def _check_choice(where: Location, choice: HealthChoice, parts: Parts) -> Iterator[Problem]:
+    if isinstance(choice, HealthCheck):
+        yield from _check_misfits(where, choice)
+    elif choice != NO_HEALTH and choice not in parts.checks:
+        known = ", ".join(sorted(str(name) for name in parts.checks)) or "none"
+        yield Problem(path_of(where), f"{choice!r} is not under health; there: {known}")
 
 
 def _check_misfits(location: Location, check: HealthCheck) -> Iterator[Problem]:
@@ -36,29 +44,62 @@ def _check_misfits(location: Location, check: HealthCheck) -> Iterator[Problem]:
 
 
 def _check_ports(parts: Parts) -> Iterator[Problem]:
-    """Probes go to the port of a pool's first service unless the check names another."""
+    """Probes go to the ports of a pool's services unless the check names another."""
     for pool, services in _services_by_pool(parts):
-        check = parts.check_of(pool)
-        first = min(services, key=lambda service: service.first_key)
-        if check is not None and check.needs_port and first.port == "any":
-            yield Problem(
-                path_of((*pool.location, "health")),
-                f"{first.label} has no port of its own to send probes to; give the check a port",
-            )
+        places = Places(services)
+        for use in _uses_of(pool, parts):
+            for service in places.services(use.check):
+                if use.check.needs_port and service.port == "any":
+                    yield Problem(
+                        path_of(use.location),
+                        f"{service.label} has no port of its own to send probes to; give the check "
+                        "a port",
+                    )
 
 
-def _check_rate(parts: Parts) -> Iterator[Problem]:
-    rate = 0.0
-    for pool, _ in _services_by_pool(parts):
-        check = parts.check_of(pool)
-        if check is not None and check.kind is not ProbeKind.NONE:
-            rate += len(pool.endpoints) / check.interval_s
+def _check_counts(parts: Parts) -> Iterator[Problem]:
+    count, rate = 0, 0.0
+    for pool, services in _services_by_pool(parts):
+        places = Places(services)
+        for use in _uses_of(pool, parts):
+            each = len(places.asked(use.check))
+            count += use.endpoints * each
+            rate += use.rate * each
+    if count > LIMIT_PROBES:
+        yield Problem(
+            "health",
+            f"{count} endpoints at VIPs and ports to probe are over the limit of {LIMIT_PROBES}; "
+            "give the checks a port, or the pools fewer services",
+        )
     if rate > LIMIT_PROBES_PER_S:
         yield Problem(
             "health",
             f"{ceil(rate)} probes a second are over the limit of {LIMIT_PROBES_PER_S}; "
             "raise interval_s",
         )
+
+
+@dataclass(slots=True)
+class _Use:
+    """Checks of a pool that ask at the same number of places."""
+
+    location: Location  # where the first of them is chosen
+    check: HealthCheck
+    endpoints: int = 0
+    rate: float = 0.0  # probes a second, at one place
+
+
+def _uses_of(pool: PoolPart, parts: Parts) -> list[_Use]:
+    found: dict[tuple[ProbeKind, bool], _Use] = {}
+    for location, endpoint in pool.endpoints:
+        check = parts.check_of(pool, endpoint)
+        if check is not None and check.kind is not ProbeKind.NONE:
+            chosen = pool.location if endpoint.health is None else location
+            new = _Use((*chosen, "health"), check)
+            use = found.setdefault((check.kind, check.needs_port), new)
+            use.endpoints += 1
+            use.rate += 1 / check.interval_s
+    return list(found.values())
 
 
 def _services_by_pool(parts: Parts) -> Iterator[tuple[PoolPart, list[Service]]]:

@@ -20,6 +20,9 @@ from headrace.model.policies import check_policies
 from headrace.model.problems import Location, path_of
 from headrace.model.values import IPAddress
 
+_PREFIXES_OF_OTHERS = 2
+"""A list that only denies some has one more of each family, for all others."""
+
 _Port = tuple[int, int, int]  # of one VIP and protocol: first, last, index of the service
 
 
@@ -74,9 +77,10 @@ def _check_service_counts(parts: Parts) -> Iterator[Problem]:
     yield from _over(
         ("services", len(prefixes), LIMIT_VIP_PREFIXES), "VIP prefixes", "join some into one"
     )
-    lists = {frozenset(service.sources) for service in services}
+    lists = {(service.entry.sources, service.entry.denied_sources) for service in services}
+    others = _PREFIXES_OF_OTHERS * sum(bool(denied and not allowed) for allowed, denied in lists)
     yield from _over(
-        ("services", sum(map(len, lists)), LIMIT_SOURCES),
+        ("services", sum(len(each) for both in lists for each in both) + others, LIMIT_SOURCES),
         "source prefixes of all services",
         "join some into one",
     )

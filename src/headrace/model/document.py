@@ -4,6 +4,11 @@
 turns text into it and back.
 """
 
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Self
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from headrace.model.bgp import Bgp
@@ -49,14 +54,18 @@ from headrace.model.values import (
     Affinity,
     Encapsulation,
     FlowTable,
+    IPAddress,
     IPNetwork,
     OperatorState,
     OuterSources,
     Protocol,
     ServiceEntry,
     ServiceKey,
+    Target,
     Tuning,
+    Tunnel,
     Unserved,
+    prefix_of,
 )
 
 FAIL_OPEN_ABOVE = 0.5
@@ -75,6 +84,19 @@ class _Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    def __copy__(self) -> Self:
+        """The same values, and nothing that followed from them: a copy is made to get others."""
+        copied = super().__copy__()
+        for name in copied.__dict__.keys() - type(self).model_fields.keys():
+            del copied.__dict__[name]
+        return copied
+
+    @cached_property
+    def canonical(self) -> str:
+        """Canonical JSON, without what is the default: equal sections give equal text."""
+        values = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        return json.dumps(values, indent=2, sort_keys=True)
+
 
 class Endpoint(_Section):
     """A server that answers for a service (the trade also says real or backend)."""
@@ -92,6 +114,9 @@ class Endpoint(_Section):
     server_id: ServerId | None = Field(
         None, description="what it writes into QUIC connection ids (QUIC-LB, plaintext)"
     )
+    health: HealthChoice | None = Field(
+        None, description="how this one is checked; as its pool says if absent"
+    )
 
     @property
     def drained(self) -> bool:
@@ -107,7 +132,9 @@ class Endpoint(_Section):
 class Pool(_Section):
     """Endpoints with weights, how they are reached, and the size of their lookup table."""
 
-    endpoints: tuple[Endpoint, ...] = Field(min_length=1, max_length=LIMIT_ENDPOINTS_PER_DOCUMENT)
+    endpoints: tuple[Endpoint, ...] = Field(
+        min_length=1, max_length=LIMIT_ENDPOINTS_PER_DOCUMENT, description="who answers"
+    )
     slots: SlotCount = Field(SLOT_COUNT_DEFAULT, description="slots of the lookup table; a prime")
     encapsulation: Encapsulation = Field(
         Encapsulation.IPIP, description="how packets reach the endpoints"
@@ -133,13 +160,28 @@ class Pool(_Section):
         """The outer header's DSCP; None for the packet's own."""
         return self.dscp if isinstance(self.dscp, int) else None
 
+    @cached_property
+    def targets(self) -> tuple[Target, ...]:
+        """Its endpoints in their order, as it wants them reached."""
+        return tuple(Target(each.address, self.encapsulation) for each in self.endpoints)
+
+    @cached_property
+    def disabled(self) -> frozenset[IPAddress]:
+        """Whom the operator has get nothing."""
+        return frozenset(each.address for each in self.endpoints if each.disabled)
+
+    @cached_property
+    def particular(self) -> tuple[Endpoint, ...]:
+        """The endpoints that say themselves how they are checked."""
+        return tuple(each for each in self.endpoints if each.health is not None)
+
 
 class Service(_Section):
     """A VIP, a protocol and a port or more, the pool that answers for them, and its policy."""
 
     name: ServiceName | None = Field(None, description="a label for people and metrics")
     vip: Vip = Field(description="the anycast address that clients use, or a prefix of them")
-    protocol: Protocol
+    protocol: Protocol = Field(description="transport protocol of the clients")
     port: Ports = Field(description='the port, a range as 8000-8010, or "any" for all of them')
     pool: Name | None = Field(None, description="the name of a pool; or give endpoints instead")
     endpoints: tuple[Endpoint, ...] | None = Field(
@@ -168,6 +210,13 @@ class Service(_Section):
         max_length=LIMIT_SOURCES,
         description="prefixes of the clients that are served; everybody if absent",
     )
+    denied_sources: tuple[Prefix, ...] = Field(
+        (),
+        min_length=1,
+        max_length=LIMIT_SOURCES,
+        description="prefixes of the clients that are not; where several of both lists hold a "
+        "client, the longest counts",
+    )
     quic: Flag = Field(default=False, description="route by the server id in QUIC connection ids")
     unserved: Unserved = Field(
         Unserved.DROP,
@@ -193,7 +242,7 @@ class Service(_Section):
         None, description="of the route within the AS; that of bgp if absent"
     )
 
-    @property
+    @cached_property
     def ports(self) -> range:
         """Its ports; 0 alone is any port."""
         if isinstance(self.port, int):
@@ -203,32 +252,32 @@ class Service(_Section):
         first, _, last = self.port.partition("-")
         return range(int(first), int(last) + 1)
 
-    @property
+    @cached_property
     def keys(self) -> tuple[ServiceKey, ...]:
         """What it is in the data plane: one key a port."""
         return tuple(ServiceKey(self.vip, self.protocol, port) for port in self.ports)
 
-    @property
+    @cached_property
     def first_key(self) -> ServiceKey:
         """The key of its first port: what services are sorted by."""
         return ServiceKey(self.vip, self.protocol, self.ports[0])
 
-    @property
+    @cached_property
     def label(self) -> str:
         """How logs, URLs and tables name it: its key, as 192.0.2.1:8000-8010/tcp for a range."""
         return self.first_key.label_to(self.ports[-1])
 
-    @property
+    @cached_property
     def prefix(self) -> IPNetwork:
         """The VIP as routers hear of it."""
-        return ServiceKey(self.vip, self.protocol, 0).prefix
+        return prefix_of(self.vip)
 
     @property
     def pool_name(self) -> str:
         """The name of the pool that answers: a shared one, or the service's own."""
         return self.pool if self.pool is not None else self.label
 
-    @property
+    @cached_property
     def own_pool(self) -> Pool | None:
         """The pool of this service alone; None where it names a shared one."""
         if self.endpoints is None:
@@ -244,7 +293,7 @@ class Service(_Section):
             unknown=self.unknown or WhenUnknown.KEEP,
         )
 
-    @property
+    @cached_property
     def entry(self) -> ServiceEntry:
         """What the data plane holds under each of its keys."""
         return ServiceEntry(
@@ -253,6 +302,7 @@ class Service(_Section):
             flow_table=self.flow_table,
             unserved=self.unserved,
             sources=frozenset(self.sources),
+            denied_sources=frozenset(self.denied_sources),
             quic=self.quic,
         )
 
@@ -260,7 +310,7 @@ class Service(_Section):
 class TunnelEntry(_Section):
     """The outer addresses towards one endpoint, where the kernel has no tunnel device."""
 
-    endpoint: EndpointAddress
+    endpoint: EndpointAddress = Field(description="the endpoint's own address")
     local: Address = Field(description="outer source address")
     remote: Address = Field(description="outer destination address")
 
@@ -284,7 +334,11 @@ class Node(_Section):
     source6: OuterSource6 | None = Field(
         None, description="the same for IPv6: an address or a /112"
     )
-    tunnels: tuple[TunnelEntry, ...] = Field((), max_length=LIMIT_ENDPOINTS_PER_DOCUMENT)
+    tunnels: tuple[TunnelEntry, ...] = Field(
+        (),
+        max_length=LIMIT_ENDPOINTS_PER_DOCUMENT,
+        description="outer addresses of endpoints that have their own",
+    )
     gue_port: PortNumber = Field(6080, description="UDP port that endpoints take GUE on")
     answers_per_s: AnswerRate = Field(
         1000, description="pings and too-big errors answered in a second, together"
@@ -296,6 +350,11 @@ class Node(_Section):
         DRAIN_WAIT_S,
         description="of a drain: how long routers are asked to go elsewhere before the withdrawal",
     )
+
+    @cached_property
+    def tunnels_by_endpoint(self) -> Mapping[IPAddress, Tunnel]:
+        """The outer addresses that it gives, by the endpoint they lead to."""
+        return {e.endpoint: Tunnel(e.endpoint, e.local, e.remote) for e in self.tunnels}
 
     @property
     def sources(self) -> OuterSources:
@@ -318,14 +377,20 @@ class Cluster(_Section):
 class Document(_Section):
     """The whole of what the operator asks for."""
 
-    services: tuple[Service, ...] = Field((), max_length=LIMIT_SERVICES)
-    pools: dict[Name, Pool] = Field(default_factory=dict, max_length=LIMIT_POOLS)
+    services: tuple[Service, ...] = Field(
+        (), max_length=LIMIT_SERVICES, description="what is served, and how"
+    )
+    pools: dict[Name, Pool] = Field(
+        default_factory=dict,
+        max_length=LIMIT_POOLS,
+        description="endpoints that several services may share, by name",
+    )
     health: dict[Name, HealthCheck] = Field(
         default_factory=dict, max_length=LIMIT_HEALTH_CHECKS, description="ways to check, by name"
     )
-    bgp: Bgp | None = None
-    node: Node = Node()
-    cluster: Cluster = Cluster()
+    bgp: Bgp | None = Field(None, description="whom to announce VIPs to; nobody if absent")
+    node: Node = Field(Node(), description="what is particular to this machine")
+    cluster: Cluster = Field(Cluster(), description="what every node must have alike")
 
     @property
     def tuning(self) -> Tuning:
@@ -336,18 +401,31 @@ class Document(_Section):
             gue_port=self.node.gue_port,
         )
 
+    @property
+    def is_checked(self) -> bool:
+        """Whether its parts were found not to contradict each other; a copy is not."""
+        return "_checked" in self.__dict__
+
+    def vouch(self) -> None:
+        """Note that its parts do not contradict each other."""
+        self.__dict__["_checked"] = True
+
     def pool_of(self, service: Service) -> Pool:
         """The pool that answers for a service of this document."""
         own = service.own_pool
         return self.pools[service.pool or ""] if own is None else own
 
-    def all_pools(self) -> dict[str, Pool]:
+    def all_pools(self) -> Mapping[str, Pool]:
         """Every pool by name, shared ones and those of a single service, that a service uses."""
+        return self._used_pools
+
+    @cached_property
+    def _used_pools(self) -> Mapping[str, Pool]:
         return {service.pool_name: self.pool_of(service) for service in self.services}
 
-    def check_of(self, pool: Pool) -> HealthCheck | None:
-        """How a pool of this document is checked; None if it is not."""
-        check = (
-            pool.health if isinstance(pool.health, HealthCheck) else self.health.get(pool.health)
-        )
+    def check_of(self, pool: Pool, endpoint: Endpoint | None = None) -> HealthCheck | None:
+        """How a pool of this document, or one endpoint of it, is checked; None if it is not."""
+        own = None if endpoint is None else endpoint.health
+        choice = pool.health if own is None else own
+        check = choice if isinstance(choice, HealthCheck) else self.health.get(choice)
         return None if check is None or check.kind is ProbeKind.NONE else check

@@ -48,6 +48,9 @@ LIMIT_PROBE_BYTES = 1_024
 LIMIT_PROBES_PER_S = 10_000
 """Of one node: 4,000 take some 60 % of a core."""
 
+LIMIT_PROBES = 65_536
+"""Targets of one node, an endpoint at a VIP and port: four for each endpoint that it can have."""
+
 LIMIT_HEALTH_CHECKS = 1_024
 """Named ways to check: as many as pools."""
 
@@ -82,7 +85,8 @@ LIMIT_AGGREGATES = 1_024
 """Announced prefixes that hold VIPs: as many as VIPs may be prefixes."""
 
 LIMIT_KEEP_ANNOUNCED_S = 86_400
-"""Longest time that announcements outlive the daemon: for a day, nobody looks at the endpoints."""
+"""Longest time that announcements outlive the daemon, as they are and then as a drained node's: for
+a day each, nobody looks at the endpoints."""
 
 LIMIT_WEIGHT = 256
 """Largest weight; with at least 100 slots an endpoint a finer ratio has no effect."""

@@ -57,9 +57,10 @@ class Parts:
         """The pool that answers for a service, if it could be read."""
         return part.own if part.pool is None else self.pools.get(part.pool)
 
-    def check_of(self, pool: PoolPart) -> HealthCheck | None:
-        """How a pool is checked, if it is and that could be read."""
-        return pool.health if isinstance(pool.health, HealthCheck) else self.checks.get(pool.health)
+    def check_of(self, pool: PoolPart, endpoint: Endpoint) -> HealthCheck | None:
+        """How an endpoint of a pool is checked, if it is and that could be read."""
+        choice = pool.health if endpoint.health is None else endpoint.health
+        return choice if isinstance(choice, HealthCheck) else self.checks.get(choice)
 
     def all_pools(self) -> Iterator[PoolPart]:
         """Shared pools and those of single services."""

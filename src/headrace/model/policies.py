@@ -47,12 +47,13 @@ def _check_udp_only(location: Location, service: Service) -> Iterator[Problem]:
 
 
 def _check_sources(location: Location, service: Service) -> Iterator[Problem]:
-    seen: dict[IPNetwork, int] = {}
-    for index, source in enumerate(service.sources):
-        path = path_of((*location, "sources", index))
-        first = seen.setdefault(source, index)
-        if first != index:
-            known = path_of((*location, "sources", first))
+    seen: dict[IPNetwork, str] = {}
+    listed = [("sources", *each) for each in enumerate(service.sources)]
+    listed += [("denied_sources", *each) for each in enumerate(service.denied_sources)]
+    for key, index, source in listed:
+        path = path_of((*location, key, index))
+        known = seen.setdefault(source, path)
+        if known != path:
             yield Problem(path, f"{source} is already {known}; keep one of them")
         if source.version != service.vip.version:
             yield Problem(

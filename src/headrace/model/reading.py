@@ -1,13 +1,14 @@
 """Text to document and back. A document is refused as a whole, with every problem it has."""
 
 import json
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from headrace.model.bgp import Bgp
+from headrace.model.changing import is_sound_change
 from headrace.model.checks import contradictions
 from headrace.model.document import Document, Service
 from headrace.model.errors import ConfigError
@@ -70,17 +71,49 @@ def build_health(raw: object) -> HealthCheck:
     return _build(HealthCheck, raw)
 
 
-def check_document(document: Document) -> None:
-    """Refuse a document whose parts contradict each other, with every contradiction."""
-    problems = list(contradictions(parts_of(document)))
-    if problems:
-        raise refusal(problems)
+def check_document(document: Document, *, checked: Document | None = None) -> None:
+    """Refuse a document whose parts contradict each other, with every contradiction.
+
+    `checked` is one that was not refused: what both share need not be looked at again.
+    """
+    if document.is_checked:
+        return
+    if checked is None or not is_sound_change(checked, document):
+        problems = list(contradictions(parts_of(document)))
+        if problems:
+            raise refusal(problems)
+    document.vouch()
 
 
 def dump_document(document: Document) -> str:
     """The document as canonical JSON: equal documents give equal text, read by `parse_document`."""
-    values = document.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    sections = {
+        "services": _listed([service.canonical for service in document.services]),
+        "pools": _named({name: pool.canonical for name, pool in document.pools.items()}),
+        "health": _named({name: _canonical(check) for name, check in document.health.items()}),
+        "bgp": "" if document.bgp is None else _canonical(document.bgp),
+        "node": document.node.canonical,
+        "cluster": document.cluster.canonical,
+    }
+    return _named({name: text for name, text in sections.items() if text not in {"", "{}"}}) or "{}"
+
+
+def _canonical(part: BaseModel) -> str:
+    values = part.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     return json.dumps(values, indent=2, sort_keys=True)
+
+
+def _listed(texts: Sequence[str]) -> str:
+    """A list of JSON values, as `json.dumps` indents it; empty for none."""
+    joined = ",\n".join(texts).replace("\n", "\n  ")
+    return f"[\n  {joined}\n]" if texts else ""
+
+
+def _named(texts: Mapping[str, str]) -> str:
+    """The same for values by name."""
+    lines = [f"{json.dumps(name)}: {text}" for name, text in sorted(texts.items())]
+    joined = ",\n".join(lines).replace("\n", "\n  ")
+    return f"{{\n  {joined}\n}}" if texts else ""
 
 
 class _UniqueKeyLoader(yaml.CSafeLoader):

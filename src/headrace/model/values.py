@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Self
 
@@ -13,6 +14,36 @@ IPNetwork = IPv4Network | IPv6Network
 def prefix_rank(prefix: IPNetwork) -> tuple[int, int, int]:
     """What prefixes of both families are sorted by: family, address, length."""
     return prefix.version, int(prefix.network_address), prefix.prefixlen
+
+
+class _Prefix4(IPv4Network):
+    """A prefix that keeps its hash: sets of them are made at every decision about routes."""
+
+    @cached_property
+    def _hash(self) -> int:
+        return super().__hash__()
+
+    def __hash__(self) -> int:
+        return self._hash
+
+
+class _Prefix6(IPv6Network):
+    """The same for IPv6."""
+
+    @cached_property
+    def _hash(self) -> int:
+        return super().__hash__()
+
+    def __hash__(self) -> int:
+        return self._hash
+
+
+def prefix_of(vip: IPAddress | IPNetwork) -> IPNetwork:
+    """A VIP as routers hear of it."""
+    kind = _Prefix4 if vip.version == 4 else _Prefix6
+    if isinstance(vip, IPv4Network | IPv6Network):
+        return kind((int(vip.network_address), vip.prefixlen))
+    return kind((int(vip), vip.max_prefixlen))
 
 
 class Protocol(StrEnum):
@@ -91,15 +122,22 @@ class ServiceKey:
     @property
     def prefix(self) -> IPNetwork:
         """The VIP as routers hear of it."""
-        return ip_network(self.vip)
+        return prefix_of(self.vip)
 
     def __lt__(self, other: Self) -> bool:
         """IPv4 before IPv6, then by address, the longer prefix last."""
         return self._rank < other._rank
 
+    def __hash__(self) -> int:
+        """Without the protocol: few VIPs have one port for several, and this is asked a lot."""
+        return hash((self.vip, self.port))
+
     @property
     def _rank(self) -> tuple[tuple[int, int, int], Protocol, int]:
-        return prefix_rank(self.prefix), self.protocol, self.port
+        vip = self.vip
+        if isinstance(vip, IPv4Network | IPv6Network):
+            return prefix_rank(vip), self.protocol, self.port
+        return (vip.version, int(vip), vip.max_prefixlen), self.protocol, self.port
 
     def __str__(self) -> str:
         """`20.20.20.1:8080/tcp`, the way documents, logs and URLs name a service."""
@@ -139,6 +177,15 @@ class Flow:
 
 
 @dataclass(frozen=True, slots=True)
+class RememberedFlow:
+    """A flow that the data plane knows by itself, and the endpoint that it keeps to."""
+
+    flow: Flow
+    endpoint: IPAddress
+    idle_s: int  # since its last packet
+
+
+@dataclass(frozen=True, slots=True)
 class Tunnel:
     """The outer addresses towards one endpoint, as a kernel tunnel device would have them."""
 
@@ -164,6 +211,10 @@ class Target:
 
     endpoint: IPAddress
     encapsulation: Encapsulation = Encapsulation.IPIP
+
+    def __hash__(self) -> int:
+        """By the endpoint alone, as a Reach's."""
+        return hash(int(self.endpoint))
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +271,7 @@ class ServiceEntry:
     flow_table: FlowTable = FlowTable.UNSTABLE
     unserved: Unserved = Unserved.DROP
     sources: frozenset[IPNetwork] = frozenset()  # empty: everybody
+    denied_sources: frozenset[IPNetwork] = frozenset()  # of both, the longest prefix counts
     quic: bool = False
 
 
@@ -277,6 +329,10 @@ class Announcement:
     prepend: int = 0  # how often the own AS is put in front once more
     local_pref: int | None = None  # iBGP only
     next_hop: IPAddress | None = None  # None: this node
+
+    def __hash__(self) -> int:
+        """By the prefix alone: a set of them has each once."""
+        return hash(self.prefix)
 
 
 class SessionState(StrEnum):

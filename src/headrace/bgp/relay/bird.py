@@ -61,10 +61,10 @@ class BirdRelay:
 
     # The protocol's face
 
-    def connect(self) -> None:
+    def connect(self, now: float) -> None:
         """The daemon is there."""
         self._connection += 1
-        self._daemon.connect()
+        self._daemon.connect(now)
 
     def disconnect(self, now: float) -> None:
         """The daemon is gone: what it asked is not answered, what it announced is kept a while."""
@@ -85,7 +85,7 @@ class BirdRelay:
                     self._note(notice, now)
 
     def tick(self, now: float) -> None:
-        """Withdraw everything when the daemon stays away; look at the sessions now and then."""
+        """Withdraw, in its steps, when the daemon stays away; look at the sessions now and then."""
         if self._wanted.expire(now):
             self._configure(now, lambda _reply, _now: None)
         if now >= self._poll_at and not self._waiting:
@@ -113,7 +113,7 @@ class BirdRelay:
 
     def withdraw(self, now: float) -> None:
         """Want nothing from now on."""
-        self._wanted.routes = {}
+        self._wanted.withdraw()
         self._configure(now, lambda _reply, _now: None)
 
     @property

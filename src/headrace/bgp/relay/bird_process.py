@@ -84,7 +84,7 @@ class _Loop:
             self._look_after(child, now)
             self._find_bird(control)
             if self._control is not None:
-                self._daemon.find()
+                self._daemon.find(now)
             self._daemon.flush(now)
             self._flush_bird()
             ready = self._wait(child, waker)

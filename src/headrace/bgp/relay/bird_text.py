@@ -17,7 +17,8 @@ _PROTOCOL = re.compile(
 _NOTICE = re.compile(
     r"\+" + _NAME + r": (?:State changed to (\w+)|((?:Received|Error|Socket): .*))"
 )
-_BFD = re.compile(r"(\S+)\s+\S+\s+(Up|Down|Init|AdminDown)\s")
+_BFD_STATES = {"AdminDown": "admin_down", "Down": "down", "Init": "init", "Up": "up"}
+_BFD = re.compile(rf"(\S+)\s+\S+\s+({'|'.join(_BFD_STATES)})\s")
 
 
 class Reply(NamedTuple):
@@ -89,9 +90,9 @@ def read_sessions(lines: Iterable[str]) -> dict[str, PeerState]:
 
 
 def read_watched(lines: Iterable[str]) -> dict[str, str]:
-    """What `show bfd sessions` printed: up or down, by peer."""
+    """What `show bfd sessions` printed: the state in RFC 5880's words, by peer."""
     matches = filter(None, map(_BFD.match, lines))
-    return {match[1]: "up" if match[2] == "Up" else "down" for match in matches}
+    return {match[1]: _BFD_STATES[match[2]] for match in matches}
 
 
 def render_routes(routes: dict[str, Route], own_as: int) -> str:

@@ -21,7 +21,7 @@ class Relay(Protocol):
 
     handover: str | None
 
-    def connect(self) -> None:
+    def connect(self, now: float) -> None:
         """The daemon is there."""
 
     def disconnect(self, now: float) -> None:
@@ -48,7 +48,7 @@ class DaemonEnd:
         """When to look for the daemon again; None while it is there."""
         return RECONNECT_S if self._daemon is None else None
 
-    def find(self) -> None:
+    def find(self, now: float) -> None:
         """Call the daemon, unless it is there."""
         if self._daemon is not None:
             return
@@ -60,7 +60,7 @@ class DaemonEnd:
             daemon.close()
             return
         self._daemon = daemon
-        self._relay.connect()
+        self._relay.connect(now)
 
     def register(self, poller: "select.poll") -> None:
         """Wait for what it says, and for room where something waits."""

@@ -27,9 +27,10 @@ class DaemonSide:
         self._lines = Lines()
         self._output = bytearray()
 
-    def connect(self) -> None:
+    def connect(self, now: float) -> None:
         """The daemon is there: say who we are and what we hold."""
         self._connected = True
+        self._wanted.find_daemon(now)
         self._lines = Lines()
         self.tell(
             type="hello",

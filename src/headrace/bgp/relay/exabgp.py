@@ -75,9 +75,9 @@ class ExabgpRelay:
 
     # The protocol's face
 
-    def connect(self) -> None:
+    def connect(self, now: float) -> None:
         """The daemon is there."""
-        self._daemon.connect()
+        self._daemon.connect(now)
 
     def disconnect(self, now: float) -> None:
         """The daemon is gone: what it asked is not answered, what it announced is kept a while."""
@@ -99,7 +99,7 @@ class ExabgpRelay:
                 self._advance()
 
     def tick(self, now: float) -> None:
-        """Withdraw everything once the daemon has been away for longer than the policy allows."""
+        """Withdraw, in its steps, when the daemon stays away for longer than the policy allows."""
         if self._wanted.expire(now):
             self._untold.update(self._sessions)
             self._advance()

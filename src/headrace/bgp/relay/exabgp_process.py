@@ -43,9 +43,10 @@ class _Loop:
         os.set_blocking(sys.stdin.fileno(), False)
         os.set_blocking(sys.stdout.fileno(), False)
         while True:
-            self._relay.tick(time.monotonic())
-            self._daemon.find()
-            self._daemon.flush(time.monotonic())
+            now = time.monotonic()
+            self._relay.tick(now)
+            self._daemon.find(now)
+            self._daemon.flush(now)
             self._flush_exabgp()
             ready = self._wait()
             if sys.stdin.fileno() in ready and not self._read_exabgp():

@@ -5,15 +5,16 @@ The relay says:
 - hello: version, speaker (the pid to supervise), announcements, sessions [[peer, since]],
   watched [[peer, state, since]]
 - session: peer, state, since, reason
-- watched: peer, state, since: what BFD says
+- watched: peer, state (admin_down, down, init, up; null: no session), since: what BFD says
 - refused: command: what the speaker answered with an error
 - answer: id, problems, lines
 
 The daemon says:
 
-- announce: id, keep_s, as, end_of_rib, announcements [[prefix, med, communities, prepend,
-  local_pref, next_hop]], peers {peer: [as, families, extended]}: the whole set, and how each peer
-  is to hear it
+- announce: id, keep_s, drain_s, as, end_of_rib, announcements [[prefix, med, communities, prepend,
+  local_pref, next_hop]], leaving (likewise), peers {peer: [as, families, extended]}: the whole set,
+  and how each peer is to hear it. Without the daemon it lasts keep_s, then becomes what is leaving
+  for drain_s (nothing: it does not), then nothing
 - command: id, text: any other command of the speaker's
 - hand_over: id, within_s: leave the set to a speaker that starts within that time
 """
@@ -22,11 +23,11 @@ import json
 from enum import Enum
 from typing import Any, NamedTuple
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 """Grows when the messages change; the daemon replaces a speaker whose relay speaks another."""
 
 LIMIT_LINE_BYTES = 4 * 1024 * 1024
-"""A set of 4,096 prefixes with ten communities each is under 1 MB."""
+"""A set of 4,096 prefixes with ten communities each is under 1 MB; it may be there twice."""
 
 
 class Side(Enum):
@@ -63,9 +64,11 @@ class Announce(NamedTuple):
 
     id: int
     keep_s: float
+    drain_s: float
     as_number: int
     end_of_rib: bool
     routes: dict[str, Route]
+    leaving: dict[str, Route]
     peers: dict[str, Terms]
 
 
@@ -125,16 +128,22 @@ def encode_routes(routes: dict[str, Route]) -> list[list[object]]:
     return [[prefix, *route] for prefix, route in routes.items()]
 
 
+def _parse_routes(raw: list[Any]) -> dict[str, Route]:
+    return {
+        prefix: Route(med, tuple(many), int(prepend), local_pref, next_hop)
+        for prefix, med, many, prepend, local_pref, next_hop in raw
+    }
+
+
 def _parse_announce(message: dict[str, Any]) -> Announce:
     return Announce(
         id=message["id"],
         keep_s=float(message["keep_s"]),
+        drain_s=float(message["drain_s"]),
         as_number=int(message["as"]),
         end_of_rib=bool(message["end_of_rib"]),
-        routes={
-            prefix: Route(med, tuple(many), int(prepend), local_pref, next_hop)
-            for prefix, med, many, prepend, local_pref, next_hop in message["announcements"]
-        },
+        routes=_parse_routes(message["announcements"]),
+        leaving=_parse_routes(message["leaving"]),
         peers={
             peer: Terms(int(number), tuple(families), bool(extended))
             for peer, (number, families, extended) in message["peers"].items()

@@ -14,30 +14,47 @@ class Wanted:
         self.as_number = 0
         self.end_of_rib = False
         self.keep_until: float | None = None
+        self._left_s: float | None = None  # of that time, while a daemon is there that is silent
         self._keep_s = 0.0
+        self._drain_s = 0.0
+        self._leaving: dict[str, Route] = {}  # what the set becomes before it is withdrawn
 
     def take(self, order: Announce) -> None:
         """Want this from now on, for as long as the daemon is there."""
         self.routes, self.peers = order.routes, order.peers
         self.as_number, self.end_of_rib = order.as_number, order.end_of_rib
-        self._keep_s = order.keep_s
-        self.keep_until = None
+        self._keep_s, self._drain_s = order.keep_s, order.drain_s
+        self._leaving = order.leaving
+        self.keep_until = self._left_s = None
+
+    def find_daemon(self, now: float) -> None:
+        """Count no further: a daemon that is back asks its endpoints before it says anything."""
+        if self.keep_until is not None:
+            self._left_s, self.keep_until = max(self.keep_until - now, 0.0), None
 
     def lose_daemon(self, now: float) -> None:
-        """Count from now, unless the time runs already.
+        """Count from now, or go on counting.
 
-        Only `take` ends that: a daemon that starts and dies again does not prolong it.
+        Only `take` begins anew: a daemon that starts and dies again does not prolong the time.
         """
         if self.keep_until is None:
-            self.keep_until = now + self._keep_s
+            self.keep_until = now + (self._keep_s if self._left_s is None else self._left_s)
 
     def expire(self, now: float) -> bool:
-        """Whether the daemon has been away for too long just now, so that nothing is wanted."""
+        """Whether the daemon has been away for too long just now: the set leaves, or is gone."""
         if self.keep_until is None or now < self.keep_until:
             return False
-        self.keep_until = None
-        self.routes = {}
+        if self._leaving:
+            self.routes, self._leaving = self._leaving, {}
+            self.keep_until, self._left_s = now + self._drain_s, None
+        else:
+            self.withdraw()
         return True
+
+    def withdraw(self) -> None:
+        """Want nothing until the daemon says otherwise."""
+        self.keep_until = self._left_s = None
+        self.routes, self._leaving = {}, {}
 
     def hand_over(self, until: float) -> str:
         """The set for a speaker that starts before then, as `inherit` reads it."""
@@ -45,9 +62,11 @@ class Wanted:
             "type": "announce",
             "id": 0,
             "keep_s": self._keep_s,
+            "drain_s": self._drain_s,
             "as": self.as_number,
             "end_of_rib": self.end_of_rib,
             "announcements": encode_routes(self.routes),
+            "leaving": encode_routes(self._leaving),
             "peers": self.peers,
         }
         return json.dumps({"until": until, "order": json.dumps(order)})

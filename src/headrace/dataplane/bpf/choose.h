@@ -14,13 +14,15 @@ static __always_inline __u32 slot_of(__u32 hash, __u32 slot_count)
 	return ((__u64)hash * slot_count) >> 32;
 }
 
-/* Whether the client is on the service's list. */
+/* Whether the service's list allows the client: the longest prefix that holds it says so. */
 static __always_inline int is_allowed(const struct packet *packet, __u32 list, const int v6)
 {
 	struct prefix_key key = { .prefix_length = 32 + 128, .group = bpf_htonl(list << 1 | v6) };
+	const __u32 *said;
 
 	map_address(key.address, &packet->source, v6);
-	return bpf_map_lookup_elem(&sources, &key) != NULL;
+	said = bpf_map_lookup_elem(&sources, &key);
+	return said && *said != SOURCE_DENIED;
 }
 
 static __noinline int is_allowed4(const struct packet *packet, __u32 list)

@@ -8,6 +8,7 @@
 
 #include "clock.h"
 #include "cursor.h"
+#include "flow_hash.h"
 #include "maps.h"
 #include "packet.h"
 #include "v4_mapped.h"
@@ -108,6 +109,42 @@ static __always_inline int predates(const struct packet *packet, const struct bl
 	return setting && (__s32)(now_s - age->changed_s) <= (__s32)setting->udp_idle_s;
 }
 
+/* How many zeros a number other than 0 ends with: those bits, counted. Without branches, of which
+ * the verifier would walk every one; clang has no __builtin_ctz for BPF.
+ */
+static __always_inline __u32 trailing_zeros(__u32 number)
+{
+	__u32 bits = ~number & (number - 1);
+
+	bits -= bits >> 1 & 0x55555555;
+	bits = (bits & 0x33333333) + (bits >> 2 & 0x33333333);
+	bits = (bits + (bits >> 4)) & 0x0f0f0f0f;
+	return bits * 0x01010101 >> 24;
+}
+
+/* Remember that the flow was seen at an endpoint. Another CPU may store a smaller rank at once: the
+ * flow's next packet mends it.
+ */
+static __always_inline void sketch_flow(const struct packet *packet, __u32 index, const int v6)
+{
+	const struct settings *setting;
+	struct flow_sketch *sketch;
+	__u32 zero = 0;
+	__u32 hash;
+	__u8 rank;
+
+	setting = bpf_map_lookup_elem(&settings, &zero);
+	sketch = bpf_map_lookup_elem(&flow_sketches, &index);
+	if (!setting || !sketch)
+		return;
+	hash = flow_hash(packet, AFFINITY_FLOW, setting, v6);
+	/* The set bit ends the count where a hash has nothing but zeros. */
+	rank = trailing_zeros(hash >> SKETCH_BITS | 1u << (32 - SKETCH_BITS)) + 1;
+	hash %= SKETCH_BYTES;
+	if (sketch->ranks[hash] < rank)
+		sketch->ranks[hash] = rank;
+}
+
 /* The endpoint of a flow whose slot's word does not decide it alone. */
 static __always_inline __u32 recall(struct xdp_md *xdp, const struct packet *packet, __u32 word,
 				    __u32 line, int always, const int v6)
@@ -116,7 +153,8 @@ static __always_inline __u32 recall(struct xdp_md *xdp, const struct packet *pac
 	__u32 anchor = word >> SLOT_ANCHOR_SHIFT & SLOT_OWNER_MASK;
 	__u32 block = line / LINES_PER_BLOCK;
 	struct block_age *age = bpf_map_lookup_elem(&block_ages, &block);
-	int may_write = packet->kind == KIND_ORDINARY || packet->kind == KIND_FIRST_FRAGMENT;
+	int is_flows = packet->kind == KIND_ORDINARY || packet->kind == KIND_FIRST_FRAGMENT;
+	int may_write = is_flows;
 	__u32 now_s = clock_s();
 	__u32 chosen = owner;
 	struct flow_key key;
@@ -144,6 +182,8 @@ static __always_inline __u32 recall(struct xdp_md *xdp, const struct packet *pac
 		write_note(&key, chosen, now_s);
 	if (chosen != owner && age->departed_s != now_s)
 		age->departed_s = now_s;
+	if (chosen != owner && is_flows)
+		sketch_flow(packet, chosen, v6);
 	return chosen;
 }
 

@@ -64,12 +64,12 @@ static __always_inline enum verdict forward(struct xdp_md *xdp, struct cursor *c
 
 	if (!ip)
 		return VERDICT_PASS_NOT_IP;
-	if (!may_be_vip(packet, settings, v6))
+	if (!may_be_vip(packet, v6))
 		return VERDICT_PASS_NOT_VIP;
 	packet->flaw = parse_transport(xdp, cursor, ip, packet, v6);
 	if (packet->flaw == VERDICT_CONTINUE && is_icmp(packet, v6))
 		packet->flaw = v6 ? parse_icmp6(xdp, packet) : parse_icmp4(xdp, packet);
-	verdict = lookup(xdp, packet, settings, &service, v6);
+	verdict = lookup(xdp, packet, &service, v6);
 	if (verdict == VERDICT_ANSWERED_ECHO)
 		return v6 ? answer_echo6(xdp, packet) : answer_echo4(xdp, packet);
 	if (verdict != VERDICT_CONTINUE || !service)

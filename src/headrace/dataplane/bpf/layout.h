@@ -44,7 +44,7 @@ struct service_key6 {
 #define FLOW_TABLE_NEVER 2
 
 #define SERVICE_QUIC 1
-#define SERVICE_SOURCES 2 /* only clients in the list `sources` */
+#define SERVICE_SOURCES 2 /* only clients that the list `sources` allows */
 #define SERVICE_PASS 4 /* of a VIP's mark: what nobody serves is left to the kernel */
 
 struct service {
@@ -88,14 +88,19 @@ struct bucket6 {
 	struct shortcut6 ways[SHORTCUT_WAYS];
 };
 
-/* A prefix, longest match within its group: of VIPs the family's, 4 or 6; of allowed sources the
- * list's, whose number is followed by a bit of family, 1 for IPv6. So no ::/0 holds IPv4.
+/* A prefix, longest match within its group: of VIPs the family's, 4 or 6; of clients the list's,
+ * whose number is followed by a bit of family, 1 for IPv6. So no ::/0 holds IPv4.
  */
 struct prefix_key {
 	__u32 prefix_length; /* 32 for the group, then the address's; IPv4: 96 more than its own */
 	__be32 group;
 	__u8 address[16];
 };
+
+/* What `sources` says of a prefix's clients. */
+#define SOURCE_DENIED 0
+#define SOURCE_ALLOWED 1
+#define SOURCE_OTHER 2 /* allowed too: everybody else, of a list that only denies some */
 
 /* Where a pool's lookup table lies in slot_lines. */
 struct table {
@@ -198,6 +203,17 @@ struct note {
 	__u32 zero;
 };
 
+/* A sketch of the flows sent to one endpoint that is not their slot's owner, from which their number
+ * is estimated (HyperLogLog): a flow's hash chooses a byte by its low bits; the byte keeps the most
+ * trailing zeros, and one, that the other bits had.
+ */
+#define SKETCH_BYTES 128
+#define SKETCH_BITS 7
+
+struct flow_sketch {
+	__u8 ranks[SKETCH_BYTES];
+};
+
 /* A packet in fragments, and the ports that only its first one has. */
 struct fragment_key {
 	__u8 source[16];
@@ -227,8 +243,7 @@ struct settings {
 	__u32 udp_idle_s;
 	__u32 sample_one_in; /* packets into the ring of samples; 0: none */
 	__be16 gue_port;
-	__u8 has_prefixes4;
-	__u8 has_prefixes6;
+	__u8 zero[2];
 };
 
 /* Answers given in the second under way, by all CPUs. */
@@ -236,10 +251,15 @@ struct answers {
 	__u64 word; /* second << 32 | how many */
 };
 
-/* Bit hash(address) is set for each VIP, so that nobody else's packet costs a look-up. */
+/* Bit hash(address) is set for each VIP, so that nobody else's packet costs a look-up; where there
+ * are prefixes, every packet of their family may be for a VIP.
+ */
 #define VIP_FILTER_WORDS 1024
 struct vip_filter {
 	__u64 words[VIP_FILTER_WORDS];
+	__u8 has_prefixes4;
+	__u8 has_prefixes6;
+	__u8 zero[6];
 };
 
 #define SAMPLE_BYTES 256

@@ -35,12 +35,22 @@ static __always_inline int is_for_us(struct xdp_md *xdp)
 	return 0;
 }
 
-/* Whether the destination can be a VIP; most of what is not ours ends here, without a look-up. */
-static __always_inline int may_be_vip(const struct packet *packet, const struct settings *settings,
-				      const int v6)
+static __always_inline const struct vip_filter *find_filter(void)
 {
-	const struct vip_filter *filter;
 	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&vip_filter, &zero);
+}
+
+static __always_inline int has_prefixes(const struct vip_filter *filter, const int v6)
+{
+	return v6 ? filter->has_prefixes6 : filter->has_prefixes4;
+}
+
+/* Whether the destination can be a VIP; most of what is not ours ends here, without a look-up. */
+static __always_inline int may_be_vip(const struct packet *packet, const int v6)
+{
+	const struct vip_filter *filter = find_filter();
 	__u64 number;
 	__u32 bit;
 
@@ -50,11 +60,9 @@ static __always_inline int may_be_vip(const struct packet *packet, const struct 
 	else
 		number = packet->destination.words[0];
 	bit = (number * LOOKUP_MULTIPLIER) >> 48;
-	filter = bpf_map_lookup_elem(&vip_filter, &zero);
 	if (!filter)
 		return 0;
-	return (filter->words[bit >> 6] >> (bit & 63) & 1) ||
-	       (v6 ? settings->has_prefixes6 : settings->has_prefixes4);
+	return (filter->words[bit >> 6] >> (bit & 63) & 1) || has_prefixes(filter, v6);
 }
 
 /* The entry of a protocol and port under packet->vip. */
@@ -173,12 +181,12 @@ static __noinline int match_prefix6(struct packet *packet)
 }
 
 /* The VIP's mark: of the address, else of the longest prefix. Sets packet->vip to match. */
-static __always_inline struct service *find_vip(struct packet *packet,
-						const struct settings *settings, const int v6)
+static __always_inline struct service *find_vip(struct packet *packet, const int v6)
 {
+	const struct vip_filter *filter = find_filter();
 	struct service *mark = find_mark(packet, v6);
 
-	if (mark || !(v6 ? settings->has_prefixes6 : settings->has_prefixes4) ||
+	if (mark || !filter || !has_prefixes(filter, v6) ||
 	    !(v6 ? match_prefix6(packet) : match_prefix4(packet)))
 		return mark;
 	return find_mark(packet, v6);
@@ -211,7 +219,6 @@ static __always_inline int has_flow(const struct packet *packet)
 
 /* Find the service, for which `service` is NULL before: the exact port first, then any port. */
 static __always_inline enum verdict lookup(struct xdp_md *xdp, struct packet *packet,
-					   const struct settings *settings,
 					   struct service **service, const int v6)
 {
 	struct service *mark = NULL;
@@ -227,7 +234,7 @@ static __always_inline enum verdict lookup(struct xdp_md *xdp, struct packet *pa
 	else
 		packet->vip.words[0] = packet->destination.words[0];
 	packet->prefix_length = PREFIX_LENGTH(v6);
-	mark = find_vip(packet, settings, v6);
+	mark = find_vip(packet, v6);
 	if (!mark)
 		return VERDICT_PASS_NOT_VIP;
 	if (!is_for_us(xdp))

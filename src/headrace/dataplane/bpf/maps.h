@@ -52,6 +52,7 @@ MAP(server_ids, HASH, 0, LIMIT_SERVER_IDS, struct server_id_key, __u32);
 MAP(notes, LRU_HASH, 0, LIMIT_NOTES, struct flow_key, struct note);
 MAP(fragments, LRU_HASH, 0, LIMIT_FRAGMENTS, struct fragment_key, struct fragment);
 SHARED_ARRAY(answers, 1, struct answers);
+SHARED_ARRAY(flow_sketches, LIMIT_ENDPOINTS_PER_NODE, struct flow_sketch);
 
 COUNTERS(verdict_counts, VERDICT_COUNT);
 COUNTERS(service_counts, LIMIT_SERVICES);

@@ -5,7 +5,7 @@ and verdict for verdict. `process` is told the second of CLOCK_MONOTONIC, it nev
 """
 
 from headrace.dataplane.reference.choose import Asked, Choice, Reason, Slot, choose
-from headrace.dataplane.reference.lookup import Lookup, Served, Vip
+from headrace.dataplane.reference.lookup import Lookup, Served, Source, Vip
 from headrace.dataplane.reference.memory import FragmentKey, Memory, Note, Ports
 from headrace.dataplane.reference.packet import Outcome, checksum
 from headrace.dataplane.reference.pipeline import process
@@ -22,6 +22,7 @@ __all__ = [
     "Reason",
     "Served",
     "Slot",
+    "Source",
     "Vip",
     "checksum",
     "choose",

@@ -83,6 +83,8 @@ def choose(asked: Asked, served: Served, lookup: Lookup, memory: Memory, now_s: 
     endpoint, reason = _recall(_Notes(asked, lookup, memory, now_s), slot, always=always)
     if endpoint != slot.owner:
         memory.departures[slot.pool.name, slot.block] = now_s
+        if asked.may_note:
+            memory.see_flow(endpoint, lookup.flow_hash.hash32(asked.flow))
     return Choice(slot, endpoint, reason)
 
 

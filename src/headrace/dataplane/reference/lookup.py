@@ -36,12 +36,25 @@ class Prefixes(Generic[Value]):
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """What a service's lists say of a client."""
+
+    allowed: bool
+    prefix: IPNetwork | None  # that says so; None: none of the lists holds the client
+
+
+@dataclass(frozen=True, slots=True)
 class Served:
     """A service and the clients that may use it."""
 
     key: ServiceKey
     row: ServiceRow
-    sources: Prefixes[IPNetwork] | None  # None: everybody
+    sources: Prefixes[Source]
+
+    def source(self, version: int, client: int) -> Source:
+        """What is said of a client, by IP version and number."""
+        known = self.sources.find(version, client)
+        return known or Source(allowed=not self.row.entry.sources, prefix=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +126,10 @@ def _build(identity: _Identity) -> Lookup:
 
 
 def _served(key: ServiceKey, row: ServiceRow) -> Served:
-    sources = row.entry.sources
-    allowed = Prefixes({network: network for network in sources}) if sources else None
-    return Served(key, row, allowed)
+    said = {network: Source(allowed=True, prefix=network) for network in row.entry.sources}
+    for network in row.entry.denied_sources:
+        said[network] = Source(allowed=False, prefix=network)
+    return Served(key, row, Prefixes(said))
 
 
 def _vip(name: IPAddress | IPNetwork, services: Sequence[Served]) -> Vip:
@@ -139,7 +153,7 @@ def _ports_do_not_matter(services: list[Served]) -> bool:
     """Whether all of a protocol's services send a client's packets to one endpoint."""
     first = services[0].row.entry
     return first.affinity is Affinity.SOURCE_IP and all(
-        (entry.affinity, entry.pool, entry.sources, entry.flow_table)
-        == (first.affinity, first.pool, first.sources, first.flow_table)
+        (entry.affinity, entry.pool, entry.sources, entry.denied_sources, entry.flow_table)
+        == (first.affinity, first.pool, first.sources, first.denied_sources, first.flow_table)
         for entry in (each.row.entry for each in services)
     )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from headrace.maglev import SKETCH_BYTES, mark_flow
 from headrace.model import Flow, Protocol
 
 
@@ -37,7 +38,7 @@ class Ports:
 
 @dataclass(slots=True)
 class Memory:
-    """Notes, fragments, departures and the answers of this second.
+    """Notes, fragments, departures, flows by endpoint and the answers of this second.
 
     It has no limits: where a full map of the kernel forgets the oldest, this still knows.
     """
@@ -46,8 +47,14 @@ class Memory:
     fragments: dict[FragmentKey, Ports] = field(default_factory=dict)
     departures: dict[tuple[str, int], int] = field(default_factory=dict)
     """Pool and block of its table -> when a packet went elsewhere than to its slot's owner last."""
+    sketches: dict[int, bytearray] = field(default_factory=dict)
+    """By index of an endpoint: the flows sent there whose slot has another owner."""
     answers_second: int = 0
     answers_count: int = 0
+
+    def see_flow(self, endpoint: int, hash32: int) -> None:
+        """Remember a flow that was sent to an endpoint which is not its slot's owner."""
+        mark_flow(self.sketches.setdefault(endpoint, bytearray(SKETCH_BYTES)), hash32)
 
     def may_answer(self, answers_per_s: int, now_s: int, *, is_ping: bool) -> bool:
         """Whether one more answer fits into this second; it counts as given then.

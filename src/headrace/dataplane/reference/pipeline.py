@@ -164,8 +164,7 @@ class _Walk:
     def _to_service(self, served: Served, asked: Asked, *, answerable: bool) -> Outcome:
         """What becomes of a packet of a service."""
         self.served = served
-        client = int(asked.flow.source)
-        if served.sources is not None and served.sources.find(self.ip.version, client) is None:
+        if not served.source(self.ip.version, int(asked.flow.source)).allowed:
             raise Ended("drop_source")
         choice = choose(asked, served, Lookup.of(self.tables), self.memory, self.now_s)
         endpoint = self.tables.endpoints.get(choice.endpoint)

@@ -60,7 +60,7 @@ class LearningNetwork:
         self.balancer.start(document)
         await self.balancer.wait_up(timeout_s=_TIMEOUT_S)
         await self.balancer.wait_forwarding(timeout_s=_TIMEOUT_S)
-        start_sender(self.lab, "user", packets_per_s=_PACKETS_PER_S, flows=_FLOWS)
+        start_sender(self.lab, "user", packets_per_s=_PACKETS_PER_S, ports=[0] * _FLOWS)
 
     def arrivals(self, name: str) -> Arrivals:
         """What comes from the load balancer to a router."""

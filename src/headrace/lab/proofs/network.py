@@ -138,8 +138,8 @@ class AnnounceNetwork:
         """Wait until one load balancer believes so many endpoints to be up."""
 
         async def probe() -> bool | None:
-            (service,) = (await balancer.status())["services"]
-            up = [each for each in service["endpoints"] if each["health"] == "up"]
+            (pool,) = (await balancer.status())["pools"]
+            up = [each for each in pool["endpoints"] if each["health"] == "up"]
             return True if len(up) == count else None
 
         if await poll(probe, timeout_s=_UP_TIMEOUT_S) is None:

@@ -12,12 +12,13 @@ from headrace.lab.laboratory import Laboratory
 from headrace.lab.proofs.crowd import last_packets
 from headrace.lab.proofs.deaths import daemon_killed, killed, silent
 from headrace.lab.proofs.drain import planned_drain
+from headrace.lab.proofs.endpoint_drain import endpoint_drain
 from headrace.lab.proofs.health_routes import flapping_endpoint, last_endpoint
 from headrace.lab.proofs.learning import next_hops
 from headrace.lab.proofs.network import AnnounceNetwork
 from headrace.lab.proofs.opposite import opposite_views
 from headrace.lab.proofs.sessions import wrong_password
-from headrace.lab.proofs.topologies import ANNOUNCE, CROWDED, LOOPBACK, learning_topology
+from headrace.lab.proofs.topologies import ANNOUNCE, LOOPBACK, crowd_topology, learning_topology
 from headrace.lab.running import check_machine, run_stoppable, show_logs
 from headrace.lab.topology import RoutingDaemon, Topology
 from headrace.model.bgp import SpeakerKind
@@ -32,7 +33,8 @@ class Length:
 
     runs: int  # of what dies
     connections: int
-    deaths: int  # of endpoints
+    endpoints: int  # of the crowd
+    deaths: int  # among them
     sources: tuple[str | None, ...]  # of outer packets, where the way is learned
     is_short: bool = False
 
@@ -41,10 +43,7 @@ class Length:
         """All that the network of one speaker is put through, in order."""
         main: tuple[tuple[str, Scenario], ...] = (
             ("The last healthy endpoint dies, and returns at once", last_endpoint),
-            (
-                f"A planned drain under {self.connections:,} live connections",
-                lambda network: planned_drain(network, self.connections),
-            ),
+            self._planned_drain(RoutingDaemon.BIRD),
             ("A load balancer is killed", lambda network: killed(network, self.runs)),
             ("A load balancer falls silent", lambda network: silent(network, self.runs)),
         )
@@ -53,6 +52,11 @@ class Length:
     @property
     def _more(self) -> tuple[tuple[str, Scenario], ...]:
         return (
+            self._planned_drain(RoutingDaemon.FRR),
+            (
+                f"Drains of an endpoint under {self.connections:,} live connections",
+                lambda network: endpoint_drain(network, self.connections),
+            ),
             ("A daemon dies alone", daemon_killed),
             ("A flapping endpoint", flapping_endpoint),
             ("A router with another MD5 key", wrong_password),
@@ -62,9 +66,17 @@ class Length:
             ),
         )
 
+    def _planned_drain(self, daemon: RoutingDaemon) -> tuple[str, Scenario]:
+        return (
+            f"A planned drain behind {daemon.upper()}, under {self.connections:,} live connections",
+            lambda network: planned_drain(network, self.connections, daemon),
+        )
 
-FULL = Length(runs=6, connections=2_000, deaths=90, sources=(LOOPBACK, None))
-SHORT = Length(runs=2, connections=200, deaths=20, sources=(LOOPBACK,), is_short=True)
+
+FULL = Length(runs=6, connections=2_000, endpoints=1_000, deaths=200, sources=(LOOPBACK, None))
+SHORT = Length(
+    runs=2, connections=200, endpoints=100, deaths=20, sources=(LOOPBACK,), is_short=True
+)
 
 
 def prove_announce(
@@ -108,9 +120,9 @@ async def _prove_speaker(view: ClaimView, speaker: SpeakerKind, length: Length, 
 
 async def _prove_crowd(view: ClaimView, length: Length, name: str) -> None:
     view.title("Endpoints that die under traffic", subject="crowd")
-    with _laboratory(view, CROWDED, name) as lab:
-        view.step(1, f"{length.deaths} endpoints die, one after the other")
-        await last_packets(lab, view, length.deaths)
+    with _laboratory(view, crowd_topology(length.endpoints), name) as lab:
+        view.step(1, f"{length.deaths} of {length.endpoints:,} die, one after the other")
+        await last_packets(lab, view, length.endpoints, length.deaths)
 
 
 async def _prove_learning(

@@ -25,19 +25,13 @@ PASSWORD = "river"  # noqa: S105 - of a session inside a lab
 LOOPBACK = "10.10.10.1"
 """The address of the learning load balancer that no link has."""
 
-CROWD = 100
-"""Endpoints that live in one node, each at an address of its own."""
-
 _R1, _R3 = IPv4Address("11.11.11.254"), IPv4Address("11.11.11.253")
+R3_OF_USER = IPv4Address("1.1.3.254")
+"""The second router as the client's neighbour. Answers come by the first, whoever was asked."""
+
+_USER_R3, _LAN_R3 = IPv4Address("1.1.3.1"), IPv4Network("1.1.3.0/24")
 _AS_R1, _AS_R3, _AS_BALANCERS = 65001, 65003, 64512
 _BALANCERS = (IPv4Address("11.11.11.1"), IPv4Address("11.11.11.2"))
-_PROBE_ROUTES = tuple(
-    Route(IPv4Network(f"31.31.31.{252 + number}/32"), balancer)
-    for number, balancer in enumerate(_BALANCERS, start=1)
-)
-"""Probes of all endpoints come from a load balancer's address towards the first; the others answer
-by their way to clients, so the router must know it."""
-
 _DEFAULT = IPv4Network("0.0.0.0/0")
 
 
@@ -47,6 +41,8 @@ def _on(device: str, interface: str) -> Address:
 
 def _announce_node(node: Node) -> Node:
     """The demo's node, with BFD, and with the second router as another peer or neighbour."""
+    if node.role is Role.CLIENT:
+        return replace(node, addresses=(*node.addresses, _on("euserr3", f"{_USER_R3}/24")))
     if node.bgp is None:
         return node
     if node.role is Role.ROUTER:
@@ -55,7 +51,7 @@ def _announce_node(node: Node) -> Node:
         return replace(
             node,
             bridges=(Bridge(lan.name, (*lan.ports, f"e{node.name}r3")),),
-            routes=_PROBE_ROUTES,
+            routes=(Route(_LAN_R3, IPv4Address("1.1.1.1")),),
             bgp=replace(node.bgp, peers=peers),
         )
     peers = (*node.bgp.peers, BgpPeer(_R3, _AS_R3, PASSWORD))
@@ -71,7 +67,7 @@ ANNOUNCE = replace(
         Node(
             "r3",
             Role.ROUTER,
-            addresses=(_on("er3r1", f"{_R3}/24"),),
+            addresses=(_on("er3r1", f"{_R3}/24"), _on("er3user", f"{R3_OF_USER}/24")),
             sysctls=SYSCTLS_ROUTER,
             bgp=Bgp(
                 _AS_R3,
@@ -81,50 +77,58 @@ ANNOUNCE = replace(
             ),
         ),
     ),
-    links=(*DEMO.links, Link("r1", "r3")),
+    links=(*DEMO.links, Link("r1", "r3"), Link("user", "r3", 8000)),
 )
+
+
+_CROWD = IPv4Network("50.50.48.0/22")
 
 
 def crowd_address(index: int) -> IPv4Address:
     """The address of one endpoint of the crowd."""
-    return IPv4Address("50.50.50.1") + index
+    return _CROWD[index + 1]
 
 
-CROWDED = Topology(
-    "crowd",
-    (
-        Node(
-            "user",
-            Role.CLIENT,
-            addresses=(_on("euserllb1", "1.1.1.1/24"),),
-            routes=(Route(_DEFAULT, IPv4Address("1.1.1.254")),),
-            sysctls=(*SYSCTLS_ALL, *SYSCTLS_CLIENT),
-        ),
-        Node(
-            "llb1",
-            Role.BALANCER,
-            addresses=(_on("ellb1user", "1.1.1.254/24"), _on("ellb1ep1", "31.31.31.254/24")),
-            routes=(Route(IPv4Network("50.50.50.0/24"), IPv4Address("31.31.31.1")),),
-            sysctls=SYSCTLS_ALL,
-        ),
-        Node(
-            "ep1",
-            Role.ENDPOINT,
-            addresses=(
-                _on("eep1llb1", "31.31.31.1/24"),
-                *(_on("lo", f"{crowd_address(index)}/32") for index in range(CROWD)),
-            ),
-            routes=(Route(_DEFAULT, IPv4Address("31.31.31.254")),),
-            sysctls=(*SYSCTLS_ALL, *SYSCTLS_SOCKETS),
-            identity=crowd_address(0),
-        ),
-    ),
-    links=(Link("user", "llb1", 8000), Link("llb1", "ep1")),
-    vip=IPv4Address("20.20.20.1"),
-    port=8080,
-    protocols=(Protocol.UDP,),
+_USER = Node(
+    "user",
+    Role.CLIENT,
+    addresses=(_on("euserllb1", "1.1.1.1/24"),),
+    routes=(Route(_DEFAULT, IPv4Address("1.1.1.254")),),
+    sysctls=(*SYSCTLS_ALL, *SYSCTLS_CLIENT),
 )
-"""One load balancer and many endpoints: nobody answers, packets to them are only watched."""
+
+
+def crowd_topology(count: int) -> Topology:
+    """One load balancer and many endpoints, which live in one node at an address each.
+
+    Nobody answers for the VIP; packets to endpoints are only watched.
+    """
+    balancer = Node(
+        "llb1",
+        Role.BALANCER,
+        addresses=(_on("ellb1user", "1.1.1.254/24"), _on("ellb1ep1", "31.31.31.254/24")),
+        routes=(Route(_CROWD, IPv4Address("31.31.31.1")),),
+        sysctls=SYSCTLS_ALL,
+    )
+    endpoint = Node(
+        "ep1",
+        Role.ENDPOINT,
+        addresses=(
+            _on("eep1llb1", "31.31.31.1/24"),
+            *(_on("lo", f"{crowd_address(index)}/32") for index in range(count)),
+        ),
+        routes=(Route(_DEFAULT, IPv4Address("31.31.31.254")),),
+        sysctls=(*SYSCTLS_ALL, *SYSCTLS_SOCKETS),
+        identity=crowd_address(0),
+    )
+    return Topology(
+        "crowd",
+        (_USER, balancer, endpoint),
+        links=(Link("user", "llb1", 8000), Link("llb1", "ep1")),
+        vip=DEMO.vip,
+        port=DEMO.port,
+        protocols=(Protocol.UDP,),
+    )
 
 
 def _learning_router(name: str, number: int) -> Node:
@@ -174,19 +178,15 @@ def learning_topology(daemon: RoutingDaemon) -> Topology:
         sysctls=SYSCTLS_ALL,
         identity=IPv4Address("56.56.56.1"),
     )
-    return replace(
-        CROWDED,
-        name="learning",
-        nodes=(
-            CROWDED.node("user"),
-            learner,
-            _learning_router("ra", 1),
-            _learning_router("rb", 2),
-            endpoint,
-        ),
+    return Topology(
+        "learning",
+        (_USER, learner, _learning_router("ra", 1), _learning_router("rb", 2), endpoint),
         links=(
             Link("user", "llb1", 8000),
             *(Link("llb1", name) for name in ("ra", "rb")),
             *(Link(name, "ep1") for name in ("ra", "rb")),
         ),
+        vip=DEMO.vip,
+        port=DEMO.port,
+        protocols=(Protocol.UDP,),
     )

@@ -1,0 +1,365 @@
+"""LoxiLB's saved configuration as a document: taken whole, or refused with every problem. Pure.
+
+Takes the files that `loxicmd save` writes and LoxiLB reads when it starts, and what LoxiLB's
+`GET /config/export` answers.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import Field
+
+from headrace import __version__
+from headrace.api import loxilb_bgp, loxilb_firewall, probes
+from headrace.api.bodies import RuleError, parse_part
+from headrace.api.rules import ONLY_HASH, Rule, RuleEndpoint, merge_rule, rule_of, service_of
+from headrace.control.views import ServiceView, Status
+from headrace.model import (
+    ConfigError,
+    Document,
+    Endpoint,
+    HealthCheck,
+    LbError,
+    Problem,
+    Service,
+    check_document,
+)
+from headrace.model.fields import read_address
+from headrace.model.health import NO_HEALTH
+from headrace.model.problems import refusal
+
+IMPORTED_FILES = {
+    "lbconfig.txt": "loadbalancer",
+    "EPconfig.txt": "endpoint",
+    "BFDconfig.txt": "bfd",
+    "FWconfig.txt": "firewall",
+    "sessionconfig.txt": "session",
+    "sessionulclconfig.txt": "sessionulcl",
+}
+"""The files of LoxiLB's folder, each with what it has a list of."""
+
+_NOT_SERVED = {
+    "mirror": "mirror at the switch",
+    "policy": "limit rates at the router",
+    "session": "5G sessions have no place here",
+    "sessionulcl": "5G sessions have no place here",
+}
+"""What an entry of is refused, and what to do instead."""
+
+_RULE_REMEDIES = {
+    ONLY_HASH: f'{ONLY_HASH}; write "sel": 1 (hash), or 3 (persist) for one endpoint a client',
+}
+_INTERNAL_NAMES = {"path": "host", "lbsec": "security"}
+"""Keys of an exported rule that a request has by other names."""
+
+
+class _SavedEndpoint(RuleEndpoint):
+    """An endpoint as our export has it: with what requests about hosts have made of it."""
+
+    check: str | None = Field(None, alias="hostCheck")
+    state: str = Field("", alias="hostState")
+
+
+class _SavedRule(Rule):
+    endpoints: tuple[_SavedEndpoint, ...] = Field((), strict=False)
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A document under construction, where its services came from, and what is wrong so far."""
+
+    document: Document
+    services: dict[str, Service]
+    origins: dict[str, str] = field(default_factory=dict)  # label -> path
+    saved: dict[str, tuple[_SavedEndpoint, ...]] = field(default_factory=dict)  # by label
+    problems: list[Problem] = field(default_factory=list)
+
+    @contextmanager
+    def at(self, path: str) -> Iterator[None]:
+        """Note what is wrong with the entry at this path, and go on."""
+        try:
+            yield
+        except ConfigError as error:
+            self.problems += [
+                Problem(f"{path}.{each.path}" if each.path else path, each.message)
+                for each in error.problems
+            ]
+        except LbError as error:
+            text = str(error)
+            self.problems.append(Problem(path, _RULE_REMEDIES.get(text, text)))
+
+
+def import_configuration(document: Document, raw: object, *, replace: bool) -> Document:
+    """The document with what a saved configuration has; with `replace`, its rules are all rules.
+
+    `raw` has lists by the name that LoxiLB exports them by, or the contents of files by the file's
+    name. What a rule cannot say stays as the operator has it. Raises ConfigError with every problem
+    by its path: nothing is taken then.
+    """
+    draft = _Draft(document, {} if replace else {each.label: each for each in document.services})
+    lists: dict[str, list[tuple[str, object]]] = {}
+    for name, path, entries in _lists_of(raw, draft):
+        numbered = [(f"{path}[{index}]", entry) for index, entry in enumerate(entries)]
+        lists.setdefault(name, []).extend(numbered)
+    known = {each.label: each for each in document.services}
+    for path, entry in lists.pop("loadbalancer", []):
+        with draft.at(path):
+            _add_rule(draft, path, entry, known)
+    if not draft.problems:
+        _put_rules(draft)
+    told = _hosts_of_rules(draft)
+    takers = {
+        "endpoint": lambda before, entry: _with_host(before, entry, told),
+        "firewall": _with_firewall,
+        "cluster": _with_state,
+        "bfd": _with_bfd,
+    }
+    for name in (*takers, *_NOT_SERVED):  # a fixed order, whatever that of the keys
+        for path, entry in lists.pop(name, []):
+            with draft.at(path):
+                if name in _NOT_SERVED:
+                    raise ConfigError.at("", f"{name} is not served; {_NOT_SERVED[name]}")
+                draft.document = takers[name](draft.document, entry)
+    if not draft.problems:
+        _put_hosts_of(draft)
+    if draft.problems:
+        raise refusal(draft.problems)
+    return draft.document
+
+
+def export_configuration(document: Document, status: Status) -> dict[str, Any]:
+    """The rules, checks, role and BFD sessions as LoxiLB exports them; its import takes them."""
+    views: dict[str, ServiceView] = {view.key: view for view in status.services}
+    rules = [_saved_rule(document, each, views.get(each.label)) for each in document.services]
+    return {
+        "timestamp": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "version": __version__,
+        "loadbalancer": rules,
+        "cluster": loxilb_bgp.listed_cistate(document, ""),
+        "endpoint": _saved_hosts(document, status),
+        "bfd": loxilb_bgp.listed_bfd(document, status.peers),
+        "firewall": loxilb_firewall.listed_rules(document),
+        "mirror": [],
+        "policy": [],
+    }
+
+
+def _saved_rule(document: Document, service: Service, view: ServiceView | None) -> dict[str, Any]:
+    """A rule as it is listed, and by our own keys what LoxiLB has no words for."""
+    pool = document.pool_of(service)
+    check = document.check_of(pool)
+    rule = rule_of(service, view, check)
+    if check is not None and _is_usual(check):
+        rule["serviceArguments"]["probeRetries"] = 0
+    if service.health == NO_HEALTH:
+        rule["serviceArguments"]["probetype"] = NO_HEALTH
+    known = {str(each.address): each for each in pool.endpoints}
+    words = {state: word for word, state in probes.HOST_STATES.items()}
+    for listed in rule["endpoints"]:
+        endpoint = known[listed["endpointIP"]]
+        if not isinstance(endpoint.health, HealthCheck):
+            listed["hostCheck"] = endpoint.health or ""
+        listed["hostState"] = words[endpoint.state]
+    return rule
+
+
+def _saved_hosts(document: Document, status: Status) -> list[dict[str, Any]]:
+    """The checks of hosts as they are listed; rules say their own."""
+    usual = {key: check for key, check in document.health.items() if _is_usual(check)}
+    named = document.model_copy(update={"services": ()})
+    as_usual = {
+        (each["hostName"], each["name"])
+        for each in probes.hosts_of(named.model_copy(update={"health": usual}), iter(()))
+    }
+    return [
+        each | {"inactiveReTries": 0} if (each["hostName"], each["name"]) in as_usual else each
+        for each in probes.hosts_of(named, iter(status.services))
+    ]
+
+
+def _is_usual(check: HealthCheck) -> bool:
+    """Whether nobody chose its retries; a choice by LoxiLB's words means a rise of 1."""
+    fields = HealthCheck.model_fields
+    return (check.rise, check.fall) == (fields["rise"].default, fields["fall"].default)
+
+
+def read_files(texts: Mapping[str, str]) -> dict[str, object]:
+    """The contents of saved files by their names. Raises ConfigError for those that are no JSON."""
+    found: dict[str, object] = {}
+    problems = []
+    for name, text in texts.items():
+        try:
+            found[name] = json.loads(text) if text.strip() else {}
+        except ValueError as error:
+            problems.append(Problem(name, f"is not JSON ({error}); save it again, or leave it out"))
+    if problems:
+        raise refusal(problems)
+    return found
+
+
+def _lists_of(raw: object, draft: _Draft) -> Iterator[tuple[str, str, list[object]]]:
+    """Each list that there is: its name, its path, its entries."""
+    if not isinstance(raw, Mapping):
+        draft.problems.append(Problem("", "is no saved configuration: it is not a JSON object"))
+        return
+    names = {*IMPORTED_FILES.values(), "cluster", "mirror", "policy"}
+    for key, value in raw.items():
+        if value is None:
+            continue
+        if key in IMPORTED_FILES:
+            yield from _lists_of_file(key, value, draft)
+        elif key.lower() in names and isinstance(value, list):
+            yield key.lower(), key, value
+        elif key.lower() in names:
+            draft.problems.append(Problem(key, "is not a list; write its entries one by one"))
+
+
+def _lists_of_file(
+    name: str, value: object, draft: _Draft
+) -> Iterator[tuple[str, str, list[object]]]:
+    """The list of a file: the only value of an object, or the file's own."""
+    values = value if isinstance(value, Mapping) else {"": value}
+    for key, entries in values.items():
+        path = f"{name}: {key}".removesuffix(": ")
+        if isinstance(entries, list):
+            yield IMPORTED_FILES[name], path, entries
+        elif entries is not None:
+            draft.problems.append(Problem(path, "is not a list; write its entries one by one"))
+
+
+def _add_rule(draft: _Draft, path: str, entry: object, known: Mapping[str, Service]) -> None:
+    rule = parse_part(_with_request_names(entry), _SavedRule)
+    rule = rule.model_copy(update={"arguments": rule.arguments.model_copy(update={"oper": 0})})
+    wanted = service_of(rule)
+    if wanted.label in draft.origins:
+        first = draft.origins[wanted.label]
+        raise ConfigError.at("", f"is the rule {wanted.label} as {first} is; keep one of them")
+    merged = merge_rule(draft.document, rule, wanted, known.get(wanted.label))
+    draft.origins[wanted.label] = path
+    draft.saved[wanted.label] = rule.endpoints
+    draft.services[wanted.label] = merged or wanted
+
+
+def _with_request_names(entry: object) -> object:
+    """A rule as requests have it, of one as it is exported."""
+    if not isinstance(entry, Mapping):
+        return entry
+    return {
+        key: {_INTERNAL_NAMES.get(name.lower(), name): inner for name, inner in value.items()}
+        if key.lower() == "servicearguments" and isinstance(value, Mapping)
+        else value
+        for key, value in entry.items()
+    }
+
+
+def _put_rules(draft: _Draft) -> None:
+    """Take the rules into the document; what contradicts is told by the entries it came from.
+
+    Checks of hosts that no rule uses any more go with them.
+    """
+    services = tuple(draft.services.values())
+    document = draft.document.model_copy(update={"services": services})
+    used = probes.checks_in_use(document)
+    health = {
+        name: check for name, check in document.health.items() if "/" not in name or name in used
+    }
+    document = document.model_copy(update={"health": health})
+    try:
+        check_document(document)
+    except ConfigError as error:
+        draft.problems += [_moved(each, draft, services) for each in error.problems]
+    else:
+        draft.document = document
+
+
+def _put_hosts_of(draft: _Draft) -> None:
+    """Have endpoints checked, and drained, exactly as an export of ours says."""
+    services = []
+    for service in draft.document.services:
+        saved = {read_address(each.address): each for each in draft.saved.get(service.label, ())}
+        services.append(
+            service.model_copy(
+                update={
+                    "endpoints": tuple(
+                        _as_saved(each, saved.get(each.address)) for each in service.endpoints
+                    )
+                }
+            )
+            if service.endpoints is not None
+            else service
+        )
+    document = draft.document.model_copy(update={"services": tuple(services)})
+    try:
+        check_document(document)
+    except ConfigError as error:
+        draft.problems += [_moved(each, draft, services) for each in error.problems]
+    else:
+        draft.document = document
+
+
+def _as_saved(endpoint: Endpoint, saved: _SavedEndpoint | None) -> Endpoint:
+    update: dict[str, object] = {}
+    if saved is not None and saved.check is not None:
+        update["health"] = saved.check or None
+    if saved is not None and saved.state in probes.HOST_STATES:
+        update["state"] = probes.HOST_STATES[saved.state]
+    return endpoint.model_copy(update=update) if update else endpoint
+
+
+def _moved(problem: Problem, draft: _Draft, services: Sequence[Service]) -> Problem:
+    """The problem of `services[3].vip` as that of the entry which became the service."""
+    head, dot, rest = problem.path.partition(".")
+    index = head.removeprefix("services[").removesuffix("]")
+    origin = draft.origins.get(services[int(index)].label) if index.isdecimal() else None
+    return Problem(f"{origin or head}{dot}{rest}", problem.message)
+
+
+def _hosts_of_rules(draft: _Draft) -> frozenset[tuple[str, str]]:
+    """Host and name of the checks that rules bring along, which LoxiLB lists like all others."""
+    own = {
+        label
+        for label, endpoints in draft.saved.items()
+        if any(each.check is not None for each in endpoints)
+    }
+    services = tuple(each for each in draft.document.services if each.label not in own)
+    rules = draft.document.model_copy(update={"health": {}, "services": services})
+    return frozenset((h["hostName"], h["name"]) for h in probes.hosts_of(rules, iter(())))
+
+
+def _with_host(document: Document, entry: object, told: frozenset[tuple[str, str]]) -> Document:
+    """The document with a host's check, unless a rule that lists the host says the same."""
+    probe = parse_part(entry, probes.HostProbe)
+    return document if (probe.host, probe.name) in told else probes.put_host(document, probe)
+
+
+def _with_firewall(document: Document, entry: object) -> Document:
+    """The document with a firewall rule; one that is there already stays so."""
+    rule = parse_part(entry, loxilb_firewall.FirewallRule)
+    try:
+        return loxilb_firewall.put_rule(document, rule)
+    except RuleError as error:
+        if str(error) != loxilb_firewall.RULE_EXISTS:
+            raise
+        return document
+
+
+def _with_state(document: Document, entry: object) -> Document:
+    state = loxilb_bgp.read_state(parse_part(entry, loxilb_bgp.Cistate))
+    if document.bgp is None and state != loxilb_bgp.NOT_DEFINED:
+        raise RuleError(HTTPStatus.FORBIDDEN, f"{state} needs BGP: {loxilb_bgp.NO_BGP}")
+    return loxilb_bgp.with_state(document, state)
+
+
+def _with_bfd(document: Document, entry: object) -> Document:
+    """The document with a BFD session; one that is so already may be faster than LoxiLB's are."""
+    session = parse_part(entry, loxilb_bgp.BfdSession)
+    asked = (session.remote, session.interval_us, session.retries)
+    for listed in loxilb_bgp.listed_bfd(document, ()):
+        if asked == (listed["remoteIp"], listed["interval"], listed["retryCount"]):
+            return document
+    return loxilb_bgp.put_bfd(document, session)

@@ -1,0 +1,88 @@
+"""The files that `loxicmd save` writes and LoxiLB reads when it starts."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from headrace.cli.client import Client, Failure
+from headrace.cli.rules import BFD, CONFIG, HOSTS, RULES, as_client
+
+FOLDER = "/etc/loxilb"
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A file, and where its content is read from."""
+
+    name: str
+    path: str
+    entry: Callable[[dict[str, Any]], dict[str, Any] | None]  # as it is saved; None: it is not
+
+
+def _saved_rule(rule: dict[str, Any]) -> dict[str, Any] | None:
+    """A rule with the keys of clients, without what was counted."""
+    if rule["serviceArguments"].get("managed"):
+        return None
+    endpoints = [each | {"counter": "", "state": ""} for each in rule["endpoints"]]
+    return as_client(rule) | {"endpoints": endpoints}
+
+
+def _saved_as_is(entry: dict[str, Any]) -> dict[str, Any] | None:
+    return entry
+
+
+LB = Saved("lbconfig.txt", f"{RULES}/all", _saved_rule)
+ENDPOINT = Saved("EPconfig.txt", f"{HOSTS}/all", _saved_as_is)
+BFD_SESSIONS = Saved("BFDconfig.txt", f"{BFD}/all", _saved_as_is)
+FIREWALL = Saved("FWconfig.txt", f"{CONFIG}/firewall/all", _saved_as_is)
+ALL = (LB, ENDPOINT, BFD_SESSIONS, FIREWALL)
+"""All that there is here; LoxiLB's others are for what is not."""
+
+
+def save(client: Client, saved: Saved, folder: Path) -> Path:
+    """Write one file; one that is there is kept beside it with `.bk`. Where it was written."""
+    ((name, entries),) = client.get(saved.path).items()
+    kept = [each for each in map(saved.entry, entries) if each is not None]
+    path = folder / saved.name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            path.replace(path.with_name(f"{path.name}.bk"))
+        path.write_text(json.dumps({name: kept}) + "\n")
+    except OSError as error:
+        raise Failure(f"{path}: {error.strerror}; name another folder by --config-path") from error
+    return path
+
+
+def read(paths: list[Path]) -> dict[str, object]:
+    """The contents of saved files by their names, of those that a folder has or that are named."""
+    contents: dict[str, object] = {}
+    for path in paths:
+        found = [path / each.name for each in ALL] if path.is_dir() else [path]
+        for file in found:
+            if file.exists() or not path.is_dir():
+                name = _name_of(file)
+                contents[name] = read_one(file)
+    if not contents:
+        names = ", ".join(each.name for each in ALL)
+        raise Failure(f"there is none of {names} in {', '.join(map(str, paths))}")
+    return contents
+
+
+def _name_of(file: Path) -> str:
+    name = file.name.removesuffix(".bk")
+    known = [each.name for each in ALL]
+    if name not in known:
+        raise Failure(f"{file}: what is in it is told by its name; call it {', '.join(known)}")
+    return name
+
+
+def read_one(file: Path) -> object:
+    """The content of one file; Failure when it is no JSON."""
+    try:
+        text = file.read_text()
+        return json.loads(text) if text.strip() else {}
+    except (OSError, ValueError) as error:
+        raise Failure(f"{file}: {error}") from error

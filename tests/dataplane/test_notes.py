@@ -1,0 +1,92 @@
+"""The flows that the data plane knows one by one, as its own map has them."""
+
+import ctypes
+import time
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from scapy.layers.inet import IP, UDP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Ether
+
+from headrace.dataplane import Dataplane, layout, libbpf
+from headrace.dataplane.maps import HashMap
+from headrace.model import Flow, FlowTable, Port, Protocol, ServiceEntry, ServiceKey
+
+from .rig import LOOPBACK, OWN_MAC, path, reach, spread
+
+pytestmark = pytest.mark.bpf
+
+VIPS = "20.20.20.1", "2001:db8::1"
+CLIENTS = {"20.20.20.1": "1.1.1.1", "2001:db8::1": "2001:db8:1::1"}
+REACH = reach(1)
+
+
+@pytest.fixture
+def plane(pins: Path) -> Iterator[Dataplane]:
+    """A data plane that notes each UDP flow, of both families, to its only endpoint."""
+    plane = Dataplane(pins)
+    plane.set_ports([Port("lo", LOOPBACK, (OWN_MAC,))])
+    plane.put_endpoint(REACH, path(REACH))
+    plane.put_pool("dns", [REACH], spread(1), stamp=1)
+    for vip in VIPS:
+        key = ServiceKey(ip_address(vip), Protocol.UDP, 53)
+        plane.put_service(key, ServiceEntry("dns", flow_table=FlowTable.ALWAYS))
+    yield plane
+    plane.close()
+
+
+def send(plane: Dataplane, vip: str, source_port: int) -> Flow:
+    """Send one packet of a flow; the flow."""
+    ip = (IPv6 if ":" in vip else IP)(src=CLIENTS[vip], dst=vip)
+    packet = bytes(Ether(dst=OWN_MAC.hex(":")) / ip / UDP(sport=source_port, dport=53))
+    libbpf.run_program(plane.program_fd, packet)
+    return Flow(Protocol.UDP, ip_address(CLIENTS[vip]), source_port, ip_address(vip), 53)
+
+
+def test_each_flow_is_told_once_with_its_endpoint_and_how_long_it_is_idle(
+    plane: Dataplane,
+) -> None:
+    begin_s = time.monotonic()
+    sent = {send(plane, vip, port) for vip in VIPS for port in (1000, 1001) for _ in range(3)}
+
+    found = plane.remembered_flows(100)
+
+    assert len(found) == len(sent)
+    assert {each.flow for each in found} == sent
+    assert {each.endpoint for each in found} == {REACH.endpoint}
+    assert all(0 <= each.idle_s <= time.monotonic() - begin_s + 1 for each in found)
+
+
+def test_no_more_notes_are_looked_at_than_asked_for(plane: Dataplane) -> None:
+    for port in range(1000, 1020):
+        send(plane, VIPS[0], port)
+
+    assert len(plane.remembered_flows(7)) == 7
+
+
+def test_a_flow_whose_endpoint_is_gone_or_another_by_now_is_not_told(plane: Dataplane) -> None:
+    send(plane, VIPS[0], 1000)
+    for vip in VIPS:
+        plane.remove_service(ServiceKey(ip_address(vip), Protocol.UDP, 53))
+    plane.remove_pool("dns")
+
+    plane.remove_endpoint(REACH)
+    gone = plane.remembered_flows(100)
+    plane.put_endpoint(reach(2), path(reach(2)))  # at the index that is free now
+
+    assert (gone, plane.remembered_flows(100)) == ([], [])
+
+
+def test_a_key_that_the_data_plane_does_not_write_is_passed_over(plane: Dataplane) -> None:
+    flow = send(plane, VIPS[0], 1000)
+    notes = HashMap(plane._loader.map_fds["notes"], layout.FlowKey, layout.Note)
+    key, note = next(iter(notes.items()))
+    odd = layout.FlowKey.from_buffer_copy(bytes(key))
+    ctypes.memset(odd.source, 0, 16)  # of neither family
+
+    notes.put(odd, note)
+
+    assert [each.flow for each in plane.remembered_flows(100)] == [flow]
