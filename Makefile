@@ -50,7 +50,18 @@ prove: build ## The promises of tables and maps at full length: a figure beside 
 
 .PHONY: prove-announce
 prove-announce: build ## The promises about routes, in the lab: health, drain, BGP, BFD
-	@$(BIN)/headrace lab prove announce
+	@missed=0; \
+	$(BIN)/headrace lab prove announce || missed=1; \
+	$(BIN)/python -m tests.health.speed || missed=1; \
+	$(BIN)/python -m tests.control.speed || missed=1; \
+	exit $$missed
+
+.PHONY: prove-operate
+prove-operate: build ## The promises to an operator: restarts under load, faults of the disk, scale, API
+	@missed=0; \
+	$(BIN)/python -m tests.operate.prove || missed=1; \
+	$(BIN)/python -m tests.api.prove || missed=1; \
+	exit $$missed
 
 .PHONY: prove-kernels
 prove-kernels: build ## The programs by two compilers on this kernel and Debian's: every packet case

@@ -1,0 +1,1 @@
+"""What is promised to an operator: restarts, faults of the disk, scale."""
