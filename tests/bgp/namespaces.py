@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-DEADLINE_S = 15.0
+DEADLINE_S = 45.0
 
 T = TypeVar("T")
 
