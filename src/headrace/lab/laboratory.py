@@ -26,7 +26,7 @@ from headrace.lab.state import RUN_FOLDER, Cleanup, LabFolder, LabState
 from headrace.lab.topology import Topology
 from headrace.model.errors import ConfigError, ConflictError, NotFoundError, Problem
 
-_CLEANUP_TIMEOUT_S = 10.0
+_CLEANUP_TIMEOUT_S = 60.0
 LIMIT_LAB_NAME_BYTES = 24
 """With prefix and node the names of namespaces stay short enough to read in a table."""
 
