@@ -1,8 +1,8 @@
-"""A process with many TCP listeners that die on command: `python -m tests.health.listeners COUNT`.
+"""A process with TCP listeners that die on command: `python -m tests.health.listeners COUNT IP`.
 
-It listens at port 8080 of `address_of(0)` to `address_of(COUNT - 1)`, says so by an empty line, and
-then does what each line of its input says: `refuse N` closes listener N, `silence N` makes the
-kernel drop what comes to it. It answers each with the monotonic time at which that was done.
+It listens at port 8080 of COUNT addresses from this one on, says so by an empty line, and then does
+what each line of its input says: `refuse N` closes listener N, `silence N` makes the kernel drop
+what comes to it. It answers each with the monotonic time at which that was done.
 """
 
 import ctypes
@@ -15,13 +15,15 @@ import time
 from ipaddress import IPv4Address
 
 PORT = 8080
+FIRST = IPv4Address("127.1.0.1")
+BACKLOG = 1024  # one may have all connections
 _SO_ATTACH_FILTER = 26
 _DROP_ALL = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))  # BPF: return 0
 
 
 def address_of(number: int) -> IPv4Address:
-    """The address of a listener: 127.1.0.1 and those behind it."""
-    return IPv4Address("127.1.0.1") + number
+    """The address of a listener on loopback."""
+    return FIRST + number
 
 
 def allow_many_files() -> None:
@@ -47,10 +49,10 @@ def _accept_all(listener: socket.socket) -> None:
 def main() -> None:
     """Serve until the input ends."""
     allow_many_files()
-    listeners = []
+    listeners, first = [], IPv4Address(sys.argv[2])
     with selectors.DefaultSelector() as selector:
         for number in range(int(sys.argv[1])):
-            listener = socket.create_server((str(address_of(number)), PORT), backlog=64)
+            listener = socket.create_server((str(first + number), PORT), backlog=BACKLOG)
             listener.settimeout(0)
             listeners.append(listener)
             selector.register(listener, selectors.EVENT_READ, listener)

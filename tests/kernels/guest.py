@@ -84,7 +84,7 @@ def _run_emulator(command: list[str]) -> str:
 
 def _build_archive(tree: Path, files: list[Path], sleep_s: int) -> bytes:
     """A file system whose init tries the last of the files, the cargo, and ends."""
-    archive = base_archive()
+    archive = base_archive(["sctp"])
     for path in (*files, *_files_of_scapy()):
         archive.add_copy(path)
     init = INIT_START + _INIT_END.format(

@@ -12,6 +12,7 @@ from .budget import BUDGET, beyond
 from .cases import few_cases
 from .compilers import ROOT
 from .guest import LIMIT_GUEST_S, run_both
+from .sctp import AS_PROMISED
 from .trial import Trial, try_here
 from .verifier import Verified
 
@@ -27,6 +28,7 @@ def test_every_program_loads_on_debians_kernel_and_does_there_as_here(tmp_path: 
     assert guest.cases == here.cases > 0
     assert BUDGET.keys() <= {program.name for program in guest.programs}
     assert beyond(guest.programs) == []
+    assert guest.sctp == AS_PROMISED
 
 
 def test_a_packet_that_fares_otherwise_is_a_failure() -> None:
@@ -49,6 +51,6 @@ def test_a_packet_that_fares_otherwise_is_a_failure() -> None:
 
 
 def test_a_trial_comes_back_as_it_was_written() -> None:
-    trial = Trial("6.1", [Verified("headrace", 1, 2)], 3, ["a"], ["b"])
+    trial = Trial("6.1", [Verified("headrace", 1, 2)], 3, ["a"], ["up: connected"], ["b"])
 
     assert Trial.from_json(trial.to_json()) == trial

@@ -17,6 +17,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
 
+import structlog
+
 import headrace.dataplane
 from headrace.dataplane import Dataplane, Decapsulator, detach_all, libbpf
 from headrace.model import LbError
@@ -26,6 +28,7 @@ from tests.packets.services import all_services
 from tests.packets.world import Clock, apply_world
 
 from .cargo import Cargo
+from .sctp import probe_sctp
 from .verifier import Verified, verify
 
 DATAPLANE = Path(headrace.dataplane.__file__).parent
@@ -40,6 +43,7 @@ class Trial:
     programs: list[Verified] = field(default_factory=list)
     cases: int = 0
     failures: list[str] = field(default_factory=list)
+    sctp: list[str] = field(default_factory=list)  # what its probe believed, first and last
     files: list[str] = field(default_factory=list)  # all that it had to load, to run elsewhere
 
     @classmethod
@@ -71,6 +75,7 @@ def try_here(cargo: Cargo) -> Trial:
     if not trial.failures:
         _run_balancer(cargo, trial)
         _run_endpoint(cargo, trial)
+    trial.sctp = probe_sctp()
     trial.files = sorted(set(_loaded_files()))
     return trial
 
@@ -152,5 +157,6 @@ def _names_of(library: Path) -> list[str]:
 
 
 if __name__ == "__main__":
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     carried = pickle.loads(Path(sys.argv[1]).read_bytes())  # noqa: S301 - we wrote it
     sys.stdout.write(try_here(carried).to_json())

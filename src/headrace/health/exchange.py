@@ -79,7 +79,7 @@ def connect(sock: socket.socket, target: ProbeTarget, port: int) -> Steps[None]:
     """Connect to what is probed."""
     code = sock.connect_ex((str(destination_of(target)), port))
     if code == errno.EINPROGRESS:
-        yield EPOLLOUT
-        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        ready = yield EPOLLOUT
+        code = 0 if ready == EPOLLOUT else sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if code:
         raise OSError(code, os.strerror(code))
