@@ -11,6 +11,9 @@ BPF := src/headrace/dataplane/bpf
 # The lab finds BIRD here: its package is unpacked, never installed.
 export PATH := $(CURDIR)/.tools/root/usr/sbin:$(PATH)
 
+# Hundreds of starts of our programs would each compile the whole source anew: a second each.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help
 help: ## List the goals
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -37,7 +40,7 @@ lint: build ## Check style, types, imports between rooms and the C (compiled wit
 
 .PHONY: test
 test: lint ## Lint, then run every test; ARGS="-k name" runs some
-	@$(BIN)/pytest -n 4 --dist loadfile $(ARGS)
+	@$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: fuzz
 fuzz: build ## Random packets, kernel against reference; PACKETS=10000000
@@ -53,6 +56,7 @@ prove-announce: build ## The promises about routes, in the lab: health, drain, B
 	@missed=0; \
 	$(BIN)/headrace lab prove announce || missed=1; \
 	$(BIN)/python -m tests.health.speed || missed=1; \
+	$(BIN)/python -m tests.daemon.speed || missed=1; \
 	$(BIN)/python -m tests.control.speed || missed=1; \
 	exit $$missed
 

@@ -1,6 +1,7 @@
 """What every test stands on: the lab's tools on PATH, and no privileged test lost in silence."""
 
 import functools
+import gc
 import os
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from xdist.remote import Producer  # type: ignore[import-untyped]
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 ROOT = Path(__file__).resolve().parent.parent
 PRIVILEGED_MARKERS = ("bpf", "netns")
@@ -19,8 +22,33 @@ RERUNS = 1
 summary lists each as RERUN, and one that comes back is a test to mend."""
 
 
+LONGEST_FIRST = (
+    "tests/lab/test_prove_announce.py",
+    "tests/lab/test_stars_virtual.py",
+    "tests/lab/test_demo.py",
+    "tests/kernels/",
+    "tests/lab/test_stars.py",
+    "tests/operate/",
+    "tests/house/test_wheel.py",
+    "tests/dataplane/test_reference_agreement.py",
+    "tests/fuzz/",
+    "tests/packets/",
+    "tests/control/test_announce.py",
+)
+"""They begin before all others, so that no worker is still at one when the others have ended."""
+
+SHARING_NOTHING = LONGEST_FIRST[:3]
+"""Their tests have no fixture in common but the machine, and may be run by several workers."""
+
+
 def pytest_configure() -> None:
-    """Let the tests find BIRD where set-up unpacked it, and hypothesis look at no clock."""
+    """Let the tests find BIRD where set-up unpacked it, and hypothesis look at no clock.
+
+    Programs that tests start by the hundred are compiled once, as they are for a user. Nothing
+    that is collected becomes garbage: looking for some takes a quarter of the collection.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    gc.disable()
     hypothesis.settings.register_profile(
         "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
     )
@@ -28,8 +56,29 @@ def pytest_configure() -> None:
     os.environ["PATH"] = f"{ROOT / '.tools/root/usr/sbin'}{os.pathsep}{os.environ['PATH']}"
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
+    """Files stay whole, as `--dist loadfile` says, but for those whose tests share nothing."""
+    return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+class Scheduling(LoadFileScheduling):  # type: ignore[misc]
+    """A worker takes a whole file, or one test of a file that is long."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        is_alone = nodeid.startswith(SHARING_NOTHING)
+        return nodeid if is_alone else str(super()._split_scope(nodeid))
+
+
+def pytest_collection_finish() -> None:
+    """Have garbage looked for again, but never among what was collected."""
+    gc.freeze()
+    gc.enable()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let a privileged test fail once without failing the run."""
+    """Put the longest first, and let a privileged test fail once without failing the run."""
+    items.sort(key=lambda item: _place(item.nodeid))
     for item in items:
         if is_privileged(item):
             item.add_marker(pytest.mark.flaky(reruns=RERUNS))
@@ -51,6 +100,11 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"a privileged test must not be skipped here: {report.longrepr}"
     return report
+
+
+def _place(nodeid: str) -> int:
+    places = (index for index, path in enumerate(LONGEST_FIRST) if nodeid.startswith(path))
+    return next(places, len(LONGEST_FIRST))
 
 
 def is_privileged(item: pytest.Item) -> bool:

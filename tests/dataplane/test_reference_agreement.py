@@ -10,7 +10,7 @@ from .rig import Rig
 
 pytestmark = pytest.mark.bpf
 
-PACKETS = int(os.environ.get("HEADRACE_FUZZ_PACKETS", "20000"))
+PACKETS = int(os.environ.get("HEADRACE_FUZZ_PACKETS", "5000"))
 
 
 def test_program_and_reference_agree_on_random_packets(rig: Rig) -> None:

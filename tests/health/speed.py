@@ -8,6 +8,7 @@ silent, at times spread evenly; the time from a death to the belief is shown.
 
 import asyncio
 import logging
+import os
 import resource
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
@@ -87,15 +89,19 @@ async def measure(
     *,
     window_s: float,
     deaths: int,
+    receiver: int | None = None,
 ) -> Figures:
-    """Probe for a while, then let some die; `kill` ends one and says at which monotonic time."""
+    """Probe for a while, then let some die; `kill` ends one and says at which monotonic time.
+
+    `receiver` is the process id of the kernel's thread that takes the answers in, if one does.
+    """
     checker = Checker(paths)
     checker.set_targets(frozenset(targets))
     async with running(checker):
         async with asyncio.timeout(PATIENCE_S):
             while any(belief.health is not Health.UP for belief in checker.beliefs.values()):
                 await checker.wait()
-        share = await cpu_share(window_s)
+        share = await cpu_share(window_s, receiver)
         died_s = {}
         for number in range(deaths):
             died_s[number] = await kill(number)
@@ -124,11 +130,20 @@ async def measure_direct(endpoints: int, window_s: float, deaths: int) -> Figure
         return await measure(targets, Paths(), kill, window_s=window_s, deaths=deaths)
 
 
-async def cpu_share(window_s: float) -> float:
-    """The share of one core that this thread takes."""
-    wall_s, own_s = time.monotonic(), thread_s()
+async def cpu_share(window_s: float, receiver: int | None) -> float:
+    """The share of one core that this thread takes, and the receiver."""
+    wall_s, own_s = time.monotonic(), thread_s() + kernel_thread_s(receiver)
     await asyncio.sleep(window_s)
-    return (thread_s() - own_s) / (time.monotonic() - wall_s)
+    taken_s = thread_s() + kernel_thread_s(receiver) - own_s
+    return taken_s / (time.monotonic() - wall_s)
+
+
+def kernel_thread_s(pid: int | None) -> float:
+    """The processor time of a thread of the kernel."""
+    if pid is None:
+        return 0.0
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime, stime
 
 
 def measure_in_namespace(endpoints: int, window_s: float, deaths: int) -> Figures:

@@ -2,8 +2,13 @@
 
 import os
 from ipaddress import IPv4Address, IPv4Interface
+from pathlib import Path
 
+from headrace.lab.namespaces import NETNS_FOLDER
+from headrace.lab.state import RUN_FOLDER
 from headrace.lab.topology import Address, Bgp, BgpPeer, Link, Node, Role, RoutingDaemon, Topology
+
+PIN_FOLDERS = (Path("/run/headrace"), Path("/run/tailrace"))
 
 CLIENT = "user"
 SERVER = "ep1"
@@ -63,6 +68,14 @@ def router_topology(
     )
     links = tuple(Link("r1", node.name) for node in others)
     return Topology("star", (router, *others), links, VIP, 8080)
+
+
+def left_of(name: str) -> list[str]:
+    """What there still is of a lab: namespaces, state, pins."""
+    found = [*NETNS_FOLDER.glob(f"hr-{name}-*"), *RUN_FOLDER.glob(f"{name}*")]
+    for folder in PIN_FOLDERS:
+        found += folder.glob(f"{name}-*")
+    return [str(path) for path in found]
 
 
 def own_name(prefix: str) -> str:

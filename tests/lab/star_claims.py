@@ -6,8 +6,7 @@ from io import StringIO
 from rich.console import Console
 
 from headrace.lab.check import run_checks
-from headrace.lab.namespaces import NETNS_FOLDER
-from tests.lab.lines import own_name
+from tests.lab.lines import left_of, own_name
 
 
 def all_claims_hold(name: str) -> None:
@@ -18,4 +17,4 @@ def all_claims_hold(name: str) -> None:
 
     assert code == 0, out.getvalue()
     assert re.search(r"(\d+) claims, all held", out.getvalue())
-    assert not list(NETNS_FOLDER.glob(f"hr-{lab_name}-*"))
+    assert left_of(lab_name) == []

@@ -12,15 +12,11 @@ from pathlib import Path
 import pytest
 
 from headrace.lab import down, exec_in
-from headrace.lab.namespaces import NETNS_FOLDER
-from headrace.lab.state import RUN_FOLDER
 from headrace.model.errors import NotFoundError, UnavailableError
 from tests.house.source import ROOT
-from tests.lab.lines import own_name
+from tests.lab.lines import left_of, own_name
 
 pytestmark = [pytest.mark.netns, pytest.mark.bpf]
-
-PIN_FOLDERS = (Path("/run/headrace"), Path("/run/tailrace"))
 
 CALL = """
 import sys
@@ -29,7 +25,7 @@ from headrace import lab
 console = Console(width=200)
 match sys.argv[1:]:
     case ["demo", name]:
-        sys.exit(lab.run_demo(console, name=name))
+        sys.exit(lab.run_demo(console, name=name, connections=400))
     case ["up", name]:
         sys.exit(lab.up("demo", console, name=name))
     case ["exec", name, node, *argv]:
@@ -78,14 +74,6 @@ def run_shown(command: str) -> str:
 
 def call(*arguments: str) -> list[str]:
     return [sys.executable, "-c", CALL, *arguments]
-
-
-def left_of(name: str) -> list[str]:
-    """What there still is of a lab: namespaces, state, pins."""
-    found = [*NETNS_FOLDER.glob(f"hr-{name}-*"), *RUN_FOLDER.glob(f"{name}*")]
-    for folder in PIN_FOLDERS:
-        found += folder.glob(f"{name}-*")
-    return [str(path) for path in found]
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from headrace.dataplane import Dataplane
 from headrace.lab.laboratory import Laboratory, remove_lab
 from headrace.lab.namespaces import (
     NETNS_FOLDER,
@@ -21,14 +22,14 @@ from headrace.lab.namespaces import (
     run_in_namespace,
 )
 from headrace.lab.processes import ProcessId
-from headrace.lab.state import Cleanup, LabFolder
+from headrace.lab.state import LabFolder
 from headrace.lab.topologies import DEMO
 from headrace.lab.topology import Address
 from headrace.model.errors import ConfigError, ConflictError, KernelError, NotFoundError
 from tests.lab.conftest import MakeLab
 from tests.lab.lines import CLIENT, SERVER, line_topology, own_name
 
-pytestmark = pytest.mark.netns
+pytestmark = [pytest.mark.netns, pytest.mark.bpf]
 
 
 def namespaces_of(name: str) -> list[str]:
@@ -170,27 +171,25 @@ def test_an_unknown_lab_is_answered_with_how_to_make_one(tmp_path: Path) -> None
         Laboratory.attach(line_topology(), own_name("never"), tmp_path)
 
 
-def test_a_cleanup_runs_in_its_node_before_the_namespace_goes(
-    make_lab: MakeLab, tmp_path: Path
-) -> None:
+def test_what_a_daemon_pinned_goes_with_the_lab(make_lab: MakeLab, tmp_path: Path) -> None:
     lab = make_lab(line_topology())
-    proof = tmp_path / "proof"
-    write = f"open({str(proof)!r}, 'w').write(open('/proc/self/net/dev').read())"
-    lab.on_removal(Cleanup(SERVER, (sys.executable, "-c", write)))
+    runtime = tmp_path / "daemon"
+    Dataplane(runtime / "bpf").close()
+    lab.remove_at_end(runtime)
+    lab.remove_at_end(tmp_path / "never there")
+    had_mount = (runtime / "bpf").is_mount()
 
     lab.remove()
 
-    assert "eep1user" in proof.read_text()
+    assert had_mount
+    assert not runtime.exists()
 
 
-@pytest.mark.parametrize(
-    "argv", [pytest.param(("false",), id="fails"), pytest.param(("nosuch",), id="is not there")]
-)
-def test_a_cleanup_that_fails_does_not_keep_the_rest(
-    make_lab: MakeLab, argv: tuple[str, ...]
-) -> None:
+def test_what_cannot_be_removed_does_not_keep_the_rest(make_lab: MakeLab, tmp_path: Path) -> None:
     lab = make_lab(line_topology())
-    lab.on_removal(Cleanup(SERVER, argv))
+    no_folder = tmp_path / "file"
+    no_folder.touch()
+    lab.remove_at_end(no_folder)
 
     lab.remove()
 

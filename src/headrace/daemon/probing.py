@@ -152,9 +152,10 @@ class TunnelPaths:
 
         They come from the address that this node has towards the endpoint, which is all that an
         endpoint behind its own network can answer to; where that is of the other family, from the
-        route's.
+        route's, which need not be asked for.
         """
         mtus_bytes = {route.vip.version: route.mtu_bytes for route in routes}
+        by_itself = {route.vip.version: route.source for route in routes}
         towards = self._towards.find(self._paths)
         ways: dict[tuple[Key, int], ProbeWay] = {}
         for key, (path, _) in self._paths.items():
@@ -163,7 +164,7 @@ class TunnelPaths:
                 room_bytes = _inner_mtu_bytes(_room_bytes(path), version)
                 ways[key, version] = ProbeWay(
                     PROBE_MARK | self._marks[key],
-                    None if source in vips else source,
+                    None if source in vips or source == by_itself[version] else source,
                     room_bytes if room_bytes < mtu_bytes else None,
                 )
         return ways

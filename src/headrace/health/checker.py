@@ -23,9 +23,8 @@ LIMIT_STARTS = 64
 """Tries begun in one pass; at 50 us each, others on the loop wait some 3 ms at most."""
 
 REST_S = 0.002
-"""Between two passes while there is work: a turn of the loop costs as much as the tries it moves on,
-so each is to move on several. It adds as much to a try's steps, which count in tens of milliseconds.
-"""
+"""Between two passes while there is work: a turn of the loop costs as much as a try, so each is to
+move on several. Each step of a try may wait so much longer."""
 
 _NEVER_S = -1.0  # makes a watch's entry in the heap a stale one
 

@@ -14,7 +14,6 @@ from headrace.lab.laboratory import Laboratory, remove_lab
 from headrace.lab.proofs import prove_announce
 from headrace.lab.router import Router
 from headrace.lab.routers import make_router
-from headrace.lab.state import Cleanup
 from headrace.lab.tools import find_tool
 from headrace.lab.topologies import DEMO, TOPOLOGIES
 from headrace.lab.topology import Link, Node, Role, Topology
@@ -26,7 +25,6 @@ __all__ = [
     "Balancer",
     "Capture",
     "CapturePoint",
-    "Cleanup",
     "Laboratory",
     "Link",
     "LiveTraffic",

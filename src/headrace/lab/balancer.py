@@ -1,5 +1,6 @@
 """The `headrace` daemon on a balancer node, and the command line that one has there."""
 
+import asyncio
 import json
 import shutil
 import sys
@@ -12,7 +13,6 @@ from headrace.lab.commands import run_command
 from headrace.lab.laboratory import Laboratory
 from headrace.lab.processes import ProcessId
 from headrace.lab.router import HOLD_TIME_S
-from headrace.lab.state import Cleanup
 from headrace.lab.topology import Bgp, BgpPeer, Node, Role, Topology
 from headrace.lab.waiting import poll
 from headrace.model.errors import UnavailableError
@@ -20,6 +20,13 @@ from headrace.model.values import Encapsulation, Flow, IPAddress
 
 _HASH_SEED = 0x4845_4144_5241_4345
 """Any number will do, as long as all balancers of a cluster have the same."""
+
+
+STATUS_POLL_S = 0.1
+"""An answer costs the daemon up to 10 ms, which more of them would take from its work."""
+
+_ASK_STATUS = b"GET /v1/status HTTP/1.0\r\nHost: localhost\r\n\r\n"
+_ANSWER_TIMEOUT_S = 20.0
 
 
 class Balancer:
@@ -36,9 +43,13 @@ class Balancer:
         return f"{self._lab.name}-{self.node.name}"
 
     @property
+    def _runtime_folder(self) -> Path:
+        return Path("/run/headrace") / self.instance
+
+    @property
     def _socket(self) -> Path:
         """Where the daemon's API will be."""
-        return Path("/run/headrace") / self.instance / "api.sock"
+        return self._runtime_folder / "api.sock"
 
     @property
     def leg(self) -> IPv4Address:
@@ -56,8 +67,7 @@ class Balancer:
         path = self._write(document or self.document())
         variables = {"HEADRACE_INSTANCE": self.instance}
         self._lab.set_environment(self.node.name, variables)
-        undo = (*self._program, "detach")
-        self._lab.on_removal(Cleanup(self.node.name, undo, variables))
+        self._lab.remove_at_end(self._runtime_folder)
         return self._run("--document", str(path))
 
     def restart(self) -> ProcessId:
@@ -70,8 +80,6 @@ class Balancer:
 
         async def probe() -> dict[str, Any] | None:
             nonlocal reason
-            if not self._socket.exists():  # asking would cost the daemon half a second to start
-                return None
             try:
                 status = await self.status()
             except UnavailableError as error:
@@ -81,7 +89,7 @@ class Balancer:
             reason = f"its sessions are {', '.join(states)}"
             return status if all(state == "up" for state in states) else None
 
-        status = await poll(probe, timeout_s=timeout_s)
+        status = await poll(probe, timeout_s=timeout_s, every_s=STATUS_POLL_S)
         if status is None:
             raise UnavailableError(f"after {timeout_s:g} s {self.node.name} is not up: {reason}")
         return status
@@ -92,11 +100,23 @@ class Balancer:
         async def probe() -> bool | None:
             return True if _forwards(await self.status()) else None
 
-        return await poll(probe, timeout_s=timeout_s) is not None
+        return await poll(probe, timeout_s=timeout_s, every_s=STATUS_POLL_S) is not None
 
     async def status(self) -> dict[str, Any]:
-        """What `headrace status` says."""
-        status: dict[str, Any] = json.loads(await self.headrace("status", "-o", "json"))
+        """What `headrace status` says, without a start of that program."""
+        try:
+            async with asyncio.timeout(_ANSWER_TIMEOUT_S):
+                reader, writer = await asyncio.open_unix_connection(self._socket)
+                try:
+                    writer.write(_ASK_STATUS)
+                    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+                finally:
+                    writer.close()
+        except (OSError, TimeoutError) as error:
+            raise UnavailableError(f"{self.node.name} does not answer: {error!r}") from error
+        if not head.startswith((b"HTTP/1.0 200", b"HTTP/1.1 200")):
+            raise UnavailableError(f"{self.node.name} answers {head!r} with {body!r}")
+        status: dict[str, Any] = json.loads(body)
         return status
 
     async def sent_packets(self) -> int:

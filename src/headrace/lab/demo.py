@@ -12,7 +12,7 @@ from rich.console import Console
 from headrace.lab.claims import ClaimView
 from headrace.lab.demo_network import DemoNetwork
 from headrace.lab.demo_packets import show_agreement, show_captures
-from headrace.lab.demo_trials import Trials
+from headrace.lab.demo_trials import CONNECTION_COUNT, Trials
 from headrace.lab.laboratory import Laboratory, remove_lab
 from headrace.lab.namespaces import command_in_namespace
 from headrace.lab.running import (
@@ -30,10 +30,12 @@ from headrace.lab.traffic import LiveTraffic
 from headrace.model.errors import LbError, NotFoundError
 
 
-def run_demo(console: Console, *, name: str = DEMO.name) -> int:
+def run_demo(
+    console: Console, *, name: str = DEMO.name, connections: int = CONNECTION_COUNT
+) -> int:
     """Show the seed's network at work; 0 only if every claim held. Nothing is left of it."""
     check_machine([DEMO])
-    return run_stoppable(_demo(ClaimView(console), name))
+    return run_stoppable(_demo(ClaimView(console), name, connections))
 
 
 def up(topology_name: str, console: Console, *, name: str | None = None) -> int:
@@ -64,7 +66,7 @@ def exec_in(name: str, node: str, argv: Sequence[str]) -> NoReturn:
     os.execvpe(command[0], command, environment)  # noqa: S606 - the operator's own command
 
 
-async def _demo(view: ClaimView, name: str) -> int:
+async def _demo(view: ClaimView, name: str, connections: int) -> int:
     """All steps; the lab is removed whatever happens in them."""
     started = monotonic()
     view.title("The seed's network, brought to life in network namespaces of its own")
@@ -73,7 +75,7 @@ async def _demo(view: ClaimView, name: str) -> int:
         view.note(
             f"{len(DEMO.nodes)} nodes, {len(DEMO.links)} links: {monotonic() - started:.1f} s"
         )
-        await _show(DemoNetwork(lab, view))
+        await _show(DemoNetwork(lab, view), connections)
     except LbError as error:
         view.failure(str(error))
         show_logs(view, lab)
@@ -83,13 +85,13 @@ async def _demo(view: ClaimView, name: str) -> int:
     return 0 if view.all_held else 1
 
 
-async def _show(network: DemoNetwork) -> None:
+async def _show(network: DemoNetwork, connections: int) -> None:
     await _bring_up(network)
     await show_captures(network)
     await show_agreement(network)
     traffic = await LiveTraffic.start(network.lab, network.client)
     try:
-        trials = Trials(network, traffic)
+        trials = Trials(network, traffic, connections)
         await trials.kill_and_return()
         await trials.remove_and_add()
     finally:

@@ -1,11 +1,11 @@
 """Prepare an endpoint as the seed does: VIP on `lo`, kernel settings, the end of the tunnel."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from headrace.lab.laboratory import Laboratory
 from headrace.lab.network import add_addresses, set_sysctls
 from headrace.lab.processes import ProcessId
-from headrace.lab.state import Cleanup
 from headrace.lab.topology import Node, Topology
 from headrace.model.values import Encapsulation, IPAddress
 
@@ -43,9 +43,9 @@ def start_decapsulation(lab: Laboratory, node: Node, program: Sequence[str]) -> 
     `program` is how tailrace is called; it accepts tunnels from the addresses that the topology's
     devices would have as their remote end.
     """
-    variables = {"TAILRACE_INSTANCE": f"{lab.name}-{node.name}"}
-    lab.set_environment(node.name, variables)
-    lab.on_removal(Cleanup(node.name, (*program, "detach"), variables))
+    instance = f"{lab.name}-{node.name}"
+    lab.set_environment(node.name, {"TAILRACE_INSTANCE": instance})
+    lab.remove_at_end(Path("/run/tailrace") / instance)
     argv = [*program, "run", "--vip", str(lab.topology.vip)]
     for source in tunnel_sources(lab.topology, node):
         argv += ["--from", str(source)]

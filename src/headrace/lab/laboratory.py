@@ -1,12 +1,13 @@
 """One lab from its first namespace to its last: build, run programs inside, remove."""
 
 import os
-import subprocess
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import structlog
 
+from headrace.dataplane import detach_all
 from headrace.lab.namespaces import (
     command_in_namespace,
     create_namespace,
@@ -22,11 +23,10 @@ from headrace.lab.processes import (
     kill_processes,
     start_detached,
 )
-from headrace.lab.state import RUN_FOLDER, Cleanup, LabFolder, LabState
+from headrace.lab.state import RUN_FOLDER, LabFolder, LabState
 from headrace.lab.topology import Topology
-from headrace.model.errors import ConfigError, ConflictError, NotFoundError, Problem
+from headrace.model.errors import ConfigError, ConflictError, LbError, NotFoundError, Problem
 
-_CLEANUP_TIMEOUT_S = 60.0
 LIMIT_LAB_NAME_BYTES = 24
 """With prefix and node the names of namespaces stay short enough to read in a table."""
 
@@ -166,9 +166,9 @@ class Laboratory:
         devices = [end.device for end in self.topology.link_ends(node)]
         set_links(self.namespace(node), devices, up=plugged)
 
-    def on_removal(self, cleanup: Cleanup) -> None:
-        """Have a command run in its node when the lab is removed, by whoever removes it."""
-        self._state.cleanups.append(cleanup)
+    def remove_at_end(self, runtime_folder: Path) -> None:
+        """Have a daemon's folder and pins removed with the lab, by whoever removes it."""
+        self._state.runtime_folders.append(str(runtime_folder))
         self._folder.write(self._state)
 
     def keep(self) -> None:
@@ -227,9 +227,8 @@ def _remove_all(folder: LabFolder, state: LabState) -> None:
         if node in present and namespace_inode(present[node]) == inode
     ]
     _kill_inside(made)
-    for cleanup in state.cleanups:
-        if cleanup.node in present:
-            _run_cleanup(present[cleanup.node], cleanup)
+    for folder_of_daemon in state.runtime_folders:
+        _remove_runtime(Path(folder_of_daemon))
     for name in present.values():
         remove_namespace(name)
     folder.remove()
@@ -248,25 +247,18 @@ def _kill_inside(inodes: Sequence[int]) -> int:
     return count
 
 
-def _run_cleanup(namespace: str, cleanup: Cleanup) -> None:
-    """Run one command of a removal; a failure is told and does not stop the removal."""
+def _remove_runtime(folder: Path) -> None:
+    """Take away what a daemon left outside of its namespace; a failure does not stop the removal.
+
+    Not by `headrace detach`, which takes two seconds to start, and needs a source that can run.
+    """
     try:
-        done = subprocess.run(
-            command_in_namespace(namespace, cleanup.argv),
-            env={**os.environ, **cleanup.env},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_CLEANUP_TIMEOUT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        _log.warning("cleanup_failed", node=cleanup.node, argv=cleanup.argv, reason=str(error))
+        detach_all(folder / "bpf")
+        shutil.rmtree(folder)
+    except FileNotFoundError:  # it never got so far
         return
-    if done.returncode != 0:
-        _log.warning(
-            "cleanup_failed", node=cleanup.node, argv=cleanup.argv, reason=done.stderr.strip()
-        )
+    except (OSError, LbError) as error:
+        _log.warning("cleanup_failed", folder=str(folder), reason=str(error))
 
 
 def _check_name(name: str) -> None:

@@ -19,7 +19,7 @@ from headrace.lab.waiting import poll, together
 from headrace.model.errors import UnavailableError
 from headrace.model.values import Encapsulation, Flow, IPAddress, Protocol
 
-_DAEMON_TIMEOUT_S = 20.0
+_DAEMON_TIMEOUT_S = 60.0
 _XDP_TIMEOUT_S = 10.0
 
 

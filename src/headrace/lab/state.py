@@ -9,7 +9,6 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -18,15 +17,6 @@ from headrace.lab.processes import ProcessId
 from headrace.model.errors import ConflictError
 
 RUN_FOLDER = Path("/run/headrace-lab")
-
-
-@dataclass(frozen=True, slots=True)
-class Cleanup:
-    """A command that undoes what a node left outside of its namespace, such as BPF pins."""
-
-    node: str
-    argv: tuple[str, ...]
-    env: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -39,7 +29,7 @@ class LabState:
     namespaces: dict[str, str] = field(default_factory=dict)  # names by node
     inodes: dict[str, int] = field(default_factory=dict)  # which namespaces they were
     processes: list[ProcessId] = field(default_factory=list)
-    cleanups: list[Cleanup] = field(default_factory=list)
+    runtime_folders: list[str] = field(default_factory=list)  # of daemons, with their BPF pins
     environments: dict[str, dict[str, str]] = field(default_factory=dict)  # of a node's programs
 
     @classmethod
@@ -47,9 +37,6 @@ class LabState:
         """The state that `to_json` wrote."""
         raw: dict[str, Any] = json.loads(text)
         raw["processes"] = [ProcessId(**entry) for entry in raw["processes"]]
-        raw["cleanups"] = [
-            Cleanup(entry["node"], tuple(entry["argv"]), entry["env"]) for entry in raw["cleanups"]
-        ]
         return cls(**raw)
 
     def to_json(self) -> str:

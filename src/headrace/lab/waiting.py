@@ -10,11 +10,13 @@ POLL_S = 0.02
 _T = TypeVar("_T")
 
 
-async def poll(probe: Callable[[], Awaitable[_T | None]], *, timeout_s: float) -> _T | None:
+async def poll(
+    probe: Callable[[], Awaitable[_T | None]], *, timeout_s: float, every_s: float = POLL_S
+) -> _T | None:
     """What the probe finds, as soon as it finds anything; None when the time is over."""
     deadline = monotonic() + timeout_s
     while (found := await probe()) is None and monotonic() < deadline:  # noqa: ASYNC110 - see above
-        await asyncio.sleep(POLL_S)
+        await asyncio.sleep(every_s)
     return found
 
 

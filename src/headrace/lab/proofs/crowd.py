@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any
 
 from headrace.lab.arrivals import Arrivals
-from headrace.lab.balancer import Balancer
+from headrace.lab.balancer import STATUS_POLL_S, Balancer
 from headrace.lab.claims import ClaimView
 from headrace.lab.laboratory import Laboratory
 from headrace.lab.processes import ProcessId
@@ -151,5 +151,5 @@ async def _wait_all_up(balancer: Balancer, endpoints: int) -> None:
         (pool,) = (await balancer.status())["pools"]
         return True if all(each["health"] == "up" for each in pool["endpoints"]) else None
 
-    if await poll(probe, timeout_s=_TIMEOUT_S) is None:
+    if await poll(probe, timeout_s=_TIMEOUT_S, every_s=STATUS_POLL_S) is None:
         raise UnavailableError(f"after {_TIMEOUT_S:g} s not all of {endpoints:,} endpoints are up")

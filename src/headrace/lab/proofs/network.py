@@ -8,7 +8,7 @@ from datetime import datetime
 from time import CLOCK_REALTIME, clock_gettime, monotonic
 from typing import Any
 
-from headrace.lab.balancer import Balancer
+from headrace.lab.balancer import STATUS_POLL_S, Balancer
 from headrace.lab.claims import ClaimView
 from headrace.lab.demo_network import DemoNetwork
 from headrace.lab.laboratory import Laboratory
@@ -142,7 +142,7 @@ class AnnounceNetwork:
             up = [each for each in pool["endpoints"] if each["health"] == "up"]
             return True if len(up) == count else None
 
-        if await poll(probe, timeout_s=_UP_TIMEOUT_S) is None:
+        if await poll(probe, timeout_s=_UP_TIMEOUT_S, every_s=STATUS_POLL_S) is None:
             raise UnavailableError(
                 f"after {_UP_TIMEOUT_S:g} s {balancer.node.name} does not have {count} endpoints up"
             )
