@@ -158,3 +158,19 @@ def test_a_rule_never_opens_a_service_that_allows_some_sources(
     assert post(api, rule("0.0.0.0/0"))[0] == 409
     assert delete(api, sourceIP="10.1.0.0/16") == 200
     assert lists(operator) == (["10.0.0.0/8"], [])
+
+
+def test_a_rule_that_is_posted_again_keeps_what_the_firewall_allows(
+    web: Api, operator: FakeOperator
+) -> None:
+    assert post(web, rule("10.0.0.0/8"))[0] == 200
+    assert post(web, rule("10.1.0.0/16", ALLOW))[0] == 200
+
+    assert_success(web.ask("POST", RULE, _of_other_weight(LOXICMD)))
+
+    assert lists(operator) == (["10.1.0.0/16", "0.0.0.0/0"], ["10.0.0.0/8"])
+
+
+def _of_other_weight(body: dict[str, Any]) -> dict[str, Any]:
+    first, *others = body["endpoints"]
+    return {**body, "endpoints": [{**first, "weight": 7}, *others]}

@@ -121,7 +121,7 @@ def test_the_bgp_peers_are_listed(api: Api) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("POST", "/netlox/v1/config/bgp/policy/apply", 501),
+        ("PUT", "/netlox/v1/config/bgp/policy/apply", 501),
         ("GET", "/netlox/v1/logs", 501),
         ("POST", "/netlox/v1/auth/login", 501),
         ("POST", "/netlox/v1/config/k8smeta", 501),

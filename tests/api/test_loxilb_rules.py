@@ -5,7 +5,15 @@ from typing import Any
 
 import pytest
 
-from headrace.model import Affinity, KernelError, UnavailableError, Unserved, build_document
+from headrace.api.rules import rule_of
+from headrace.model import (
+    Affinity,
+    Health,
+    KernelError,
+    UnavailableError,
+    Unserved,
+    build_document,
+)
 from tests.api.fakes import Api, FakeOperator
 from tests.api.loxilb_clients import (
     KUBE,
@@ -385,6 +393,20 @@ def test_allowed_sources_are_the_clients_that_are_served(api: Api, operator: Fak
     assert api.ask("POST", RULE, rule | {"allowedSources": prefixes[::-1]}).status == 409
     assert_success(api.ask("POST", RULE, LOXICMD))
     assert operator.document.services[0].sources == ()
+
+
+def test_every_listing_is_of_the_rules_as_they_are(api: Api, operator: FakeOperator) -> None:
+    def shown() -> list[dict[str, Any]]:
+        (service,), (view,) = operator.document.services, operator.status().services
+        document = operator.document
+        return [rule_of(service, view, document.check_of(document.pool_of(service)))]
+
+    for change in ({}, {"monitor": True}, {"name": "web"}, {"bgp": False}):
+        arguments = LOXICMD["serviceArguments"] | change
+        api.ask("POST", RULE, LOXICMD | {"serviceArguments": arguments})
+        for health in Health:
+            operator.health["56.56.56.1"] = health
+            assert listed(api) == shown()
 
 
 def test_an_ipv6_rule_of_sctp_is_created_and_deleted(api: Api, operator: FakeOperator) -> None:

@@ -306,10 +306,13 @@ def test_routes_of_both_families_are_rendered_with_all_they_have() -> None:
     text = render_routes(routes, 64512)
 
     assert text == (
+        "function export_to(ip peer; bool next_hop_is_ipv6) {\n"
+        "    reject;\n"
+        "}\n"
         "protocol static vips4 {\n"
         "    ipv4;\n"
         "    route 20.20.20.1/32 unreachable { bgp_path.prepend(64512); bgp_path.prepend(64512);"
-        " given_med = 5; bgp_local_pref = 9; given_next_hop4 = 10.9.1.7;"
+        " given_med = 5; given_next_hop4 = 10.9.1.7; bgp_local_pref = 9;"
         " bgp_community.add((64512, 7)); bgp_large_community.add((64512, 1, 2)); };\n"
         "}\n"
         "protocol static vips6 {\n"

@@ -121,3 +121,13 @@ def test_an_endpoint_is_drained_on_several_nodes(headrace: Headrace, api: Api) -
     assert "56.56.56.1 takes new flows (revision 3)" in back.out
     assert drained.code == back.code == 1
     assert "1 of 2 servers failed" in drained.err
+
+
+def test_several_nodes_are_drained_one_after_the_other(headrace: Headrace, api: Api) -> None:
+    servers = ["--server", f"unix:{api.path}", "--server", "unix:/nowhere"]
+
+    done = headrace("drain", "node", "--wait=0", *servers)
+
+    assert "this node is drained: no VIP is announced" in done.out
+    assert done.code == 1
+    assert "1 of 2 servers failed" in done.err

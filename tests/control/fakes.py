@@ -82,14 +82,16 @@ class FakeDataplane:
         self.services: dict[ServiceKey, ServiceEntry] = {}
         self.down: frozenset[IPAddress] = frozenset()
         self.server_ids: dict[str, dict[int, Reach]] = {}
-        self.tuning = Tuning()
+        self.tuned = Tuning()
+        self.room_wait_s = 0.0  # until there is room for a table
+        self.is_held = False  # an earlier version's program forwards
         self.settled_after_s: list[int] = []
         self.fails_to_settle = False
         self.packets = 0  # of each service
         self.ports: list[Port] = []
         self.flows: list[RememberedFlow] = []
 
-    def read(self) -> Forwarding:
+    def read(self, *, whole: bool = True) -> Forwarding:
         return Forwarding(
             self.hash_keys,
             dict(self.endpoints),
@@ -100,8 +102,11 @@ class FakeDataplane:
                 name: {number: reach.endpoint for number, reach in ids.items()}
                 for name, ids in self.server_ids.items()
             },
-            self.tuning,
+            self.tuned,
         )
+
+    def tuning(self) -> Tuning:
+        return self.tuned
 
     def set_hash_keys(self, keys: Sequence[int]) -> None:
         self._journal.note("hash keys")
@@ -109,7 +114,7 @@ class FakeDataplane:
 
     def set_tuning(self, tuning: Tuning) -> None:
         self._journal.note("tuning")
-        self.tuning = tuning
+        self.tuned = tuning
 
     def set_down(self, addresses: frozenset[IPAddress]) -> None:
         self._journal.note(f"down {' '.join(sorted(map(str, addresses))) or 'nobody'}")
@@ -121,8 +126,12 @@ class FakeDataplane:
         assert set(ids.values()) <= self.uses[pool], "an id names an endpoint of its pool"
         self.server_ids[pool] = dict(ids)
 
+    @property
+    def is_followed(self) -> bool:
+        return not self.is_held
+
     def commit(self) -> None:
-        pass
+        self.is_held = False
 
     def settle(self, idle_s: int) -> int:
         self.settled_after_s.append(idle_s)
@@ -133,6 +142,9 @@ class FakeDataplane:
     def put_endpoint(self, reach: Reach, path: Path | None) -> None:
         self._journal.note(f"+endpoint {reach.endpoint}")
         self.endpoints[reach] = path
+
+    def prepare_pool(self, name: str, slot_count: int) -> float:
+        return self.room_wait_s
 
     def reserve(self, slot_counts: Collection[int]) -> None:
         self._journal.note(f"room for {len(slot_counts)}")
@@ -271,8 +283,10 @@ class FakeChecker:
         self._changed = asyncio.Event()
 
     def set_targets(self, targets: frozenset[ProbeTarget]) -> None:
-        unknown = Belief(Health.UNKNOWN, 0.0)
-        self.beliefs = {target: self.beliefs.get(target, unknown) for target in targets}
+        """Those that stay are the objects that they were, as in a real one."""
+        for target in self.beliefs.keys() - targets:
+            del self.beliefs[target]
+        self.beliefs |= dict.fromkeys(targets - self.beliefs.keys(), Belief(Health.UNKNOWN, 0.0))
 
     async def wait(self) -> None:
         await self._changed.wait()

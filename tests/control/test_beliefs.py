@@ -7,6 +7,7 @@ import pytest
 
 from headrace.control.beliefs import (
     Beliefs,
+    Targets,
     disabled_sets,
     down_sets,
     judge,
@@ -15,6 +16,7 @@ from headrace.control.beliefs import (
     worst,
 )
 from headrace.control.draining import Drains
+from headrace.control.kept import Kept
 from headrace.model import (
     Belief,
     Document,
@@ -28,6 +30,8 @@ from headrace.model import (
     ProbePath,
     ProbeTarget,
     WhenUnknown,
+    build_service,
+    dump_document,
     parse_document,
 )
 
@@ -317,3 +321,47 @@ def test_a_drain_that_was_over_in_the_kernel_stays_over() -> None:
     drains.follow(draining(60), now=1000)
 
     assert drains.over(-inf) == {POOL: {TWO}}
+
+
+def test_what_is_known_of_a_pool_outlives_a_change_of_another() -> None:
+    checker, kept = FakeChecker(), Kept[Targets]()
+    beliefs = Beliefs(checker, frozenset())
+    before = targets_to_probe(DOCUMENT, kept)
+    beliefs.follow(DOCUMENT, before)
+    checker.believe(Health.DOWN, "10.0.0.3")
+    judged = beliefs.judge()["dns"]
+    lone = build_service(
+        {
+            "vip": "20.20.20.77",
+            "protocol": "tcp",
+            "port": 80,
+            "health": {"interval_s": 1},
+            "endpoints": [{"address": "10.7.0.1"}],
+        }
+    )
+    services = (*DOCUMENT.services, lone)
+    other = DOCUMENT.model_copy(update={"services": services})
+
+    after = targets_to_probe(other, kept)
+    beliefs.follow(other, after)
+
+    assert after["dns"] is before["dns"]
+    assert beliefs.judge()["dns"] is judged
+    assert {str(t.endpoint) for t in checker.beliefs} >= {"10.7.0.1", "10.0.0.3"}
+    beliefs.follow(DOCUMENT, targets_to_probe(DOCUMENT, kept))
+    assert "10.7.0.1" not in {str(t.endpoint) for t in checker.beliefs}
+    assert beliefs.judge()["dns"] is judged
+
+
+def test_what_is_known_of_a_pool_outlives_changes_that_leave_it_as_it_is() -> None:
+    """The checker keeps the targets that it had, though each document brings its own."""
+    checker, kept = FakeChecker(), Kept[Targets]()
+    beliefs = Beliefs(checker, frozenset())
+    beliefs.follow(DOCUMENT, targets_to_probe(DOCUMENT, kept))
+    checker.believe(Health.DOWN, "10.0.0.3")
+    judged = beliefs.judge()
+
+    for _ in range(3):
+        again = parse_document(dump_document(DOCUMENT))
+        beliefs.follow(again, targets_to_probe(again, kept))
+        assert beliefs.judge() == judged

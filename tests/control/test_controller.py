@@ -133,11 +133,11 @@ async def test_removed_endpoint_goes_after_the_table_that_names_it() -> None:
 async def test_a_capture_under_way_goes_on_through_a_change() -> None:
     node = Node()
     await node.edit(THREE)
-    node.dataplane.tuning = replace(node.dataplane.tuning, sample_one_in=100)
+    node.dataplane.tuned = replace(node.dataplane.tuned, sample_one_in=100)
 
     await node.edit(TWO)
 
-    assert node.dataplane.tuning.sample_one_in == 100
+    assert node.dataplane.tuned.sample_one_in == 100
 
 
 async def test_same_document_makes_no_revision_and_no_step() -> None:

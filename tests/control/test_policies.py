@@ -97,7 +97,7 @@ async def test_what_holds_for_the_node_is_set_before_anything_else() -> None:
     )
 
     assert node.take_entries()[:3] == ["hash keys", "tuning", "+endpoint 56.0.0.1"]
-    assert node.dataplane.tuning == Tuning(answers_per_s=7, udp_idle_s=60, gue_port=6081)
+    assert node.dataplane.tuned == Tuning(answers_per_s=7, udp_idle_s=60, gue_port=6081)
 
 
 async def test_an_endpoint_is_reached_as_each_of_its_pools_wants_it() -> None:

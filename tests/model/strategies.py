@@ -34,6 +34,16 @@ from headrace.model import (
     WhenUnknown,
     parse_document,
 )
+from headrace.model.exports import (
+    Actions,
+    CommunityActions,
+    Conditions,
+    Matching,
+    PrefixRange,
+    RouteResult,
+    SetMatch,
+    Statement,
+)
 
 SERVICE = "{vip: 20.20.20.1, protocol: tcp, port: 8080, endpoints: [{address: 56.56.56.1}]}"
 
@@ -161,6 +171,77 @@ nodes = st.builds(
 )
 metrics = st.integers(0, 2**32 - 1)
 communities = st.lists(st.sampled_from(["65535:0", "64512:1:2"]), max_size=2).map(tuple)
+_matches = st.sampled_from([Matching.ANY, Matching.INVERT]).map(
+    lambda match: SetMatch(name="s", match=match)
+)
+_patterns = ["65535:0", "64512:*", "*:1:2", "64512:1:2"]
+statements = st.builds(
+    Statement,
+    name=st.none() | names,
+    conditions=st.builds(
+        Conditions,
+        prefixes=st.none() | _matches,
+        peers=st.none() | _matches,
+        communities=st.lists(
+            st.sampled_from(Matching).map(lambda match: SetMatch(name="s", match=match)), max_size=1
+        ).map(tuple),
+        families=st.sampled_from([(), (Family.IPV4,), tuple(Family)]),
+    ),
+    actions=st.builds(
+        Actions,
+        result=st.none() | st.sampled_from(RouteResult),
+        med=st.none() | metrics | st.sampled_from(["+50", "-50", "-4294967295"]),
+        local_pref=st.none() | metrics,
+        next_hop=st.none() | st.just("self") | unicast,
+        prepend=st.integers(0, 2),
+        communities=st.builds(
+            CommunityActions,
+            remove=st.lists(st.sampled_from(_patterns), max_size=2).map(tuple),
+            add=communities,
+        ),
+    ),
+)
+policies = st.dictionaries(
+    st.sampled_from(["a", "b"]), st.lists(statements, max_size=3).map(tuple), max_size=2
+)
+
+
+def _ranges(prefix: IPNetwork) -> st.SearchStrategy[PrefixRange]:
+    lengths = st.integers(prefix.prefixlen, prefix.max_prefixlen)
+    return st.tuples(st.none() | lengths, st.none() | lengths).map(
+        lambda both: PrefixRange(
+            prefix=prefix,
+            ge=both[0] if None in both else min(filter(None, both)),
+            le=both[1] if None in both else max(filter(None, both)),
+        )
+    )
+
+
+prefix_sets = st.lists(prefixes.flatmap(_ranges), min_size=1, max_size=3).map(tuple)
+
+
+@st.composite
+def bgps_with_policies(draw: st.DrawFn) -> Bgp:
+    """A section whose peers hear by policies."""
+    bgp = draw(bgps)
+    chosen = draw(policies)
+    raw = bgp.model_dump(by_alias=True) | {
+        "policies": chosen,
+        "prefix_sets": {"s": draw(prefix_sets)},
+        "peer_sets": {"s": draw(st.lists(prefixes, min_size=1, max_size=2).map(tuple))},
+        "community_sets": {"s": draw(st.sampled_from([("64512:*",), ("*:1:2", "65535:0")]))},
+        "peers": [
+            peer.model_dump(by_alias=True)
+            | {
+                "export": draw(st.permutations(sorted(chosen))),
+                "export_default": draw(st.sampled_from(RouteResult)),
+            }
+            for peer in bgp.peers
+        ],
+    }
+    return Bgp.model_validate(raw)
+
+
 bgps = st.builds(
     Bgp,
     as_number=as_numbers,
@@ -224,7 +305,7 @@ def documents(draw: st.DrawFn) -> Document:
         services=tuple(draw(services(key, sorted(named_pools))) for key in chosen),
         pools=named_pools,
         health=draw(st.dictionaries(names.filter(lambda name: name != "none"), checks, max_size=2)),
-        bgp=draw(st.none() | bgps),
+        bgp=draw(st.none() | bgps | bgps_with_policies()),
         node=draw(nodes),
         cluster=Cluster(
             hash_seed=draw(st.integers(0, 2**64 - 1)),

@@ -157,3 +157,87 @@ def test_a_password_is_never_shown() -> None:
     [problem] = refusals(R1 | {"password": "secret\n"})
 
     assert "secret" not in problem
+
+
+NAMED: dict[str, Any] = {"policies": {"p": [{}]}}
+
+
+@pytest.mark.parametrize(
+    ("keys", "peer", "refusal"),
+    [
+        pytest.param(
+            {},
+            {"export": ["q"]},
+            "bgp.peers: [0].export[0]: no policy is called q; add it to bgp.policies, "
+            "or name another",
+            id="a policy that is not there",
+        ),
+        pytest.param(
+            NAMED,
+            {"export": ["p", "p"]},
+            "bgp.peers: [0].export[1]: p is there twice; keep one of them",
+            id="one twice",
+        ),
+        pytest.param(
+            {"policies": {"p": [{}, {"conditions": {"prefixes": {"set": "web"}}}]}},
+            {},
+            "bgp.policies: p[1].conditions.prefixes: no set is called web; "
+            "add it to bgp.prefix_sets, or name another",
+            id="a set that is not there",
+        ),
+        pytest.param(
+            {"prefix_sets": {"web": [{"prefix": "192.0.2.0/24", "ge": 33}]}},
+            {},
+            "bgp.prefix_sets.web[0]: 33..32 are no lengths inside 192.0.2.0/24; use some of 24..32",
+            id="lengths that no prefix has",
+        ),
+        pytest.param(
+            {"policies": {"p": [{"actions": {"med": "50"}}]}},
+            {},
+            "bgp.policies.p[0].actions.med: '50' is not a MED: use 0..4294967295, "
+            'or a change as "+50" or "-50"',
+            id="a MED as text",
+        ),
+        pytest.param(
+            {"community_sets": {"c": ["64512:70000"]}},
+            {},
+            "bgp.community_sets.c[0]: '64512:70000' is not a community; "
+            'write "65535:0", or a large one as "64512:1:2"',
+            id="what is no community",
+        ),
+        pytest.param(
+            {"policies": {"p": [{"actions": {"prepend": 9}}, {"actions": {"prepend": 9}}]}},
+            {"export": ["p"]},
+            "bgp.peers: [0].export: prepend 18 is over the limit of 16; use less",
+            id="too long a path",
+        ),
+        pytest.param(
+            {
+                "prefix_sets": {"s": [{"prefix": "192.0.2.0/24"}]},
+                "policies": {"p": [{"conditions": {"prefixes": {"set": "s", "match": "all"}}}]},
+            },
+            {},
+            "bgp.policies.p[0].conditions.prefixes: a route has one prefix, and one peer hears it; "
+            "match any or invert",
+            id="all of the prefixes",
+        ),
+    ],
+)
+def test_a_policy_that_cannot_be_is_refused(
+    keys: dict[str, Any], peer: dict[str, Any], refusal: str
+) -> None:
+    assert refusals(R1 | peer, **keys) == [refusal]
+
+
+def test_peers_hear_in_a_limited_number_of_ways() -> None:
+    policies: dict[str, Any] = {f"p{index}": [{}] for index in range(17)}
+    peers = [
+        {"address": f"10.9.{index}.254", "as": 65001, "export": [f"p{index}"]}
+        for index in range(17)
+    ]
+
+    section(*peers[:16], policies=policies)
+
+    assert refusals(*peers, policies=policies) == [
+        "bgp.peers: 17 different exports are over the limit of 16; have some peers hear the same"
+    ]

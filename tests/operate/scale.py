@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,10 @@ def _large_rows(node: Node) -> Iterator[Row]:
 
 def _usual_rows(node: Node) -> Iterator[Row]:
     daemon = started(node, _EMPTY)
+    listing = ("get", "lb")
+    yield Row("headrace get lb, its start, median", command_ms(node, *listing), START_MS, "ms")
     apply_s(node, large_document(USUAL, pools=POOLS, endpoints=ENDPOINTS))
+    yield Row(f"the same with {USUAL:,} rules to list", command_ms(node, *listing), inf, "ms")
     taken = changes_ms(node, CHANGES)
     yield Row(
         f"a change of {USUAL:,} services by REST, p99 of {CHANGES}", p99(taken), CHANGE_MS, "ms"
@@ -61,8 +65,6 @@ def _usual_rows(node: Node) -> Iterator[Row]:
     percent = processor_percent(daemon.pid, IDLE_S)
     yield Row(f"processor of the idle daemon, {USUAL:,} services", percent, PROCESSOR_PERCENT, "%")
     yield Row(f"its own memory, {USUAL:,} services", memory_mb(daemon.pid), MEMORY_MB, "MB")
-    command = ("get", "lb")
-    yield Row("headrace get lb, median", command_ms(node, *command), START_MS, "ms")
 
 
 def started(node: Node, document: dict[str, Any]) -> Daemon:

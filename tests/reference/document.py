@@ -157,7 +157,14 @@ def _step(told: schema.Schema) -> str:
     kinds = {each.get("type") for each in schema.branches(told)}
     if "array" in kinds:
         return "[]"
-    return ".NAME" if any("patternProperties" in each for each in schema.branches(told)) else ""
+    named = [
+        inner
+        for each in schema.branches(told)
+        for inner in each.get("patternProperties", {}).values()
+    ]
+    if not named:
+        return ""
+    return ".NAME[]" if any(inner.get("type") == "array" for inner in named) else ".NAME"
 
 
 def _section_text(section: str) -> str:
@@ -281,7 +288,7 @@ def _flow(key: str, value: object) -> str:
 
 
 def _parts(values: Any, path: str) -> Iterator[dict[str, Any]]:
-    """The mappings at a place such as `pools.NAME.endpoints[]`."""
+    """The mappings at a place such as `pools.NAME.endpoints[]` or `policies.NAME[]`."""
     step, _, rest = path.partition(".")
     if not step:
         if isinstance(values, dict):
@@ -289,9 +296,10 @@ def _parts(values: Any, path: str) -> Iterator[dict[str, Any]]:
         return
     if not isinstance(values, dict):
         return
-    if step == "NAME":
+    if step in {"NAME", "NAME[]"}:
         for inner in values.values():
-            yield from _parts(inner, rest)
+            for each in inner if step == "NAME[]" and isinstance(inner, list) else [inner]:
+                yield from _parts(each, rest)
         return
     inner = values.get(step.removesuffix("[]"))
     for each in inner if step.endswith("[]") and isinstance(inner, list) else [inner]:

@@ -1,5 +1,6 @@
 """The store keeps every revision, whatever happens to the process or the disk."""
 
+import hashlib
 import os
 import random
 import signal
@@ -7,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +18,11 @@ import pytest
 from headrace.model import NotFoundError, UnavailableError
 from headrace.store import Store
 from headrace.store import revisions as revisions_module
+
+
+def noise(length: int) -> str:
+    """A text that no packing makes much smaller."""
+    return random.Random(length).randbytes(length // 2).hex()
 
 
 @pytest.fixture
@@ -154,7 +161,7 @@ def test_a_kill_while_the_file_is_made_leaves_a_fresh_start(directory: Path) -> 
 def full(directory: Path) -> Path:
     store = Store(directory)
     for count in range(20):
-        store.append(f"{count}:" + "x" * 5_000, author="ann")
+        store.append(f"{count}:" + noise(10_000), author="ann")
     store.close()
     return directory / "revisions.sqlite"
 
@@ -176,10 +183,11 @@ def test_a_file_of_something_else_is_refused_with_the_remedy(full: Path) -> None
         Store(full.parent)
 
 
-def test_a_text_that_changed_on_the_disk_is_refused(full: Path) -> None:
+@pytest.mark.parametrize("other", [b"other", zlib.compress(b"other")])
+def test_a_text_that_changed_on_the_disk_is_refused(full: Path, other: bytes) -> None:
     connection = sqlite3.connect(full)
     with connection:
-        connection.execute("UPDATE revisions SET text = 'other' WHERE number = 20")
+        connection.execute("UPDATE revisions SET text = ? WHERE number = 20", (other,))
     connection.close()
     store = Store(full.parent)
 
@@ -197,7 +205,7 @@ def test_a_full_disk_is_told_and_loses_nothing(directory: Path) -> None:
     store._connection.execute(f"PRAGMA max_page_count = {pages + 2}")
 
     with pytest.raises(UnavailableError, match="the disk is full; free some space"):
-        store.append("x" * 1_000_000, author="ann")
+        store.append(noise(1_000_000), author="ann")
 
     assert store.latest() == (1, "one")
     assert store.append("two", author="ann") == 2
@@ -205,7 +213,7 @@ def test_a_full_disk_is_told_and_loses_nothing(directory: Path) -> None:
 
 
 FILE_LIMIT = """
-import resource, signal, sys
+import random, resource, signal, sys
 from pathlib import Path
 from headrace.store import Store
 from headrace.model import UnavailableError
@@ -213,7 +221,7 @@ store = Store(Path(sys.argv[1]))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 try:
-    store.append("x" * 1_000_000, author="ann")
+    store.append(random.randbytes(500_000).hex(), author="ann")
 except UnavailableError as error:
     print(error)
 """
@@ -292,3 +300,39 @@ def test_a_read_only_database_is_told(full: Path, monkeypatch: pytest.MonkeyPatc
 
     assert store.latest() is not None
     store.close()
+
+
+def test_a_file_whose_texts_are_not_packed_is_read_and_goes_on(directory: Path) -> None:
+    directory.mkdir(parents=True)
+    connection = sqlite3.connect(directory / "revisions.sqlite")
+    connection.executescript(
+        "CREATE TABLE revisions (number INTEGER PRIMARY KEY AUTOINCREMENT, time TEXT NOT NULL,"
+        " author TEXT NOT NULL, text TEXT NOT NULL, sha256 TEXT NOT NULL) STRICT;"
+        "PRAGMA user_version = 1;"
+    )
+    row = (datetime.now(UTC).isoformat(), "first", hashlib.sha256(b"first").hexdigest())
+    with connection:
+        connection.execute("INSERT INTO revisions VALUES (7, ?, 'ann', ?, ?)", row)
+    connection.close()
+
+    store = Store(directory)
+
+    assert store.latest() == (7, "first")
+    assert store.append("second", author="bob") == 8
+    store.close()
+    again = Store(directory)
+    assert [(each.number, each.text) for each in again.history()] == [(8, "second"), (7, "first")]
+    again.close()
+
+
+def test_a_large_text_takes_little_of_the_disk(store: Store) -> None:
+    text = "".join(f"service {number}: the same\n" for number in range(10_000))
+
+    store.append(text, author="ann")
+
+    pages, size = (
+        store._connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("page_count", "page_size")
+    )
+    assert pages * size < len(text) / 2
+    assert store.latest() == (1, text)

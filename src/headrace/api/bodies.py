@@ -11,7 +11,7 @@ from headrace.model import ConfigError, LbError, parse_values
 
 # Codes above 600 are those of the library that LoxiLB's server is made with; their status is 422.
 _CODE_REQUIRED = 602
-_DEPTH = 4  # of a rule; what is nested deeper is no key of it
+_DEPTH = 8  # of a BGP policy; what is nested deeper is no key of it
 
 _Model = TypeVar("_Model", bound="Part")
 

@@ -73,6 +73,7 @@ EXAMPLES: dict[str, Any] = {
         "since_s": 93784.5,
         "bfd": "up",
         "announced": ["20.20.20.1/32"],
+        "rejected": [],
     },
     "EventBody": {
         "id": "5f0e3a91-7",

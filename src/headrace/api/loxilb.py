@@ -29,7 +29,9 @@ from headrace.api.loxilb_files import add_files
 from headrace.api.loxilb_firewall import add_firewall
 from headrace.api.loxilb_host import add_host
 from headrace.api.loxilb_metrics import add_metrics
-from headrace.api.rules import NO_RULE, apply_rule, parse_rule, rule_label, rule_of
+from headrace.api.loxilb_policies import add_policies
+from headrace.api.rule_list import RuleList
+from headrace.api.rules import NO_RULE, apply_rule, parse_rule, rule_label
 from headrace.control.ports import Operator
 from headrace.model import ConfigError, Document, LbError
 
@@ -48,8 +50,6 @@ _EMPTY_LISTS = {
     "/config/sessionulcl/all": "ulclAttr",
     "/config/policy/all": "polAttr",
     "/config/mirror/all": "mirrAttr",
-    "/config/bgp/policy/definedsets/{kind}/{name}": "definedsetsAttr",
-    "/config/bgp/policy/definitions/all": "bgpPolicyAttr",
     "/config/cors/all": "corsAttr",
 }
 """Lists of what is not here; clients read them without asking whether it is served."""
@@ -70,8 +70,6 @@ _GROUPS = (
 """Where LoxiLB has more than is served here: what is asked there is told to be so."""
 
 _REMEDIES = {
-    "/config/bgp/policy": "peers are told alike, and no route is taken from any; set med, "
-    "communities, prepend and local_pref of bgp or of a service in the document",
     "/config/cors": "no web page from elsewhere may ask, see docs/decisions/0008",
     "/config/route": "the kernel's routes are used as they are; add it by `ip route`",
     "/logs": "its log is the service manager's, as `journalctl -u headrace`",
@@ -111,6 +109,7 @@ def build_loxilb(operator: Operator, host: Host) -> APIRouter:
     add_metrics(route, operator)
     add_files(route, operator)
     add_firewall(route, operator)
+    add_policies(route, operator)
     for path, name in _EMPTY_LISTS.items():
         route("GET", path, _empty_list(name))
     for path in _GROUPS:
@@ -164,6 +163,7 @@ class _Loxilb:
 
     def __init__(self, operator: Operator) -> None:
         self._operator = operator
+        self._rules = RuleList()
         # A document keeps the role that it means; `kube-loxilb` sends it before there is a bgp
         # section to keep it in. Empty after a start: then the role is listed by its usual name.
         self._cistate = ""
@@ -184,13 +184,9 @@ class _Loxilb:
 
     async def get_rules(self) -> Response:
         """Every service as a rule."""
-        views = {view.key: view for view in self._operator.status().services}
-        document = self._operator.document
-        rules = [
-            rule_of(each, views.get(each.label), document.check_of(document.pool_of(each)))
-            for each in document.services
-        ]
-        return answer({"lbAttr": rules})
+        status, document = self._operator.status(), self._operator.document
+        written = await self._rules.write(document, status.services)
+        return Response(written, media_type="application/json")
 
     async def delete_all(self, request: Request) -> Response:
         """Remove every service."""

@@ -74,7 +74,7 @@ class BfdSession(Part):
 
 def put_neighbour(document: Document, neighbour: Neighbour) -> Document:
     """The document with a peer added, or given another AS, port or distance."""
-    bgp = _bgp(document)
+    bgp = section_of(document)
     raw: dict[str, Any] = {
         "address": neighbour.address,
         "as": neighbour.as_number,
@@ -82,22 +82,22 @@ def put_neighbour(document: Document, neighbour: Neighbour) -> Document:
     }
     if neighbour.multihop:
         raw["multihop"] = MULTIHOP_TTL
-    known = _find(bgp, neighbour.address)
+    known = find_peer(bgp, neighbour.address)
     if known is None:
         return _with_peers(document, [*_peers(bgp), raw])
-    kept = {k: v for k, v in _raw(known).items() if k != "multihop"}
+    kept = {k: v for k, v in raw_peer(known).items() if k != "multihop"}
     return _with_peers(
-        document, [kept | raw if each is known else _raw(each) for each in bgp.peers]
+        document, [kept | raw if each is known else raw_peer(each) for each in bgp.peers]
     )
 
 
 def without_neighbour(document: Document, address: str, as_number: str) -> Document:
     """The document without a peer."""
-    bgp = _bgp(document)
-    known = _find(bgp, address)
+    bgp = section_of(document)
+    known = find_peer(bgp, address)
     if known is None or (as_number.isdecimal() and int(as_number) != known.as_number):
         raise RuleError(HTTPStatus.NOT_FOUND, f"no such neighbor {address} of AS {as_number}")
-    return _with_peers(document, [_raw(each) for each in bgp.peers if each is not known])
+    return _with_peers(document, [raw_peer(each) for each in bgp.peers if each is not known])
 
 
 def put_global(document: Document, settings: Global, state: str) -> Document:
@@ -105,13 +105,13 @@ def put_global(document: Document, settings: Global, state: str) -> Document:
 
     `state` is what was asked before there was a section to keep its role in; empty for nothing.
     """
-    raw = {} if document.bgp is None else _section(document.bgp)
+    raw = {} if document.bgp is None else raw_section(document.bgp)
     raw |= {"as": settings.as_number, "router_id": settings.router_id}
     if settings.next_hop_self:
         raw["next_hop"] = "self"
     if state:
         raw["role"] = ROLES[state]
-    return document.model_copy(update={"bgp": _build(raw)})
+    return build_section(document, raw)
 
 
 def read_state(wish: Cistate) -> str:
@@ -131,8 +131,8 @@ def with_state(document: Document, state: str) -> Document:
 
 def put_bfd(document: Document, session: BfdSession) -> Document:
     """The document with a peer watched by BFD; times that are 0 stay as they are."""
-    bgp = _bgp(document)
-    known = _find(bgp, session.remote)
+    bgp = section_of(document)
+    known = find_peer(bgp, session.remote)
     if known is None:
         text = f"bfd: {session.remote} is no such BGP peer; create the neighbor first"
         raise RuleError(HTTPStatus.NOT_FOUND, text)
@@ -144,31 +144,29 @@ def put_bfd(document: Document, session: BfdSession) -> Document:
         times["interval_ms"] = session.interval_us // 1000
     if session.retries:
         times["multiplier"] = session.retries
-    peers = [_raw(each) | {"bfd": each is known or bgp.is_watched(each)} for each in bgp.peers]
+    peers = [raw_peer(each) | {"bfd": each is known or bgp.is_watched(each)} for each in bgp.peers]
     if session.source not in _NO_SOURCE:
         # BFD watches the way of the BGP session, so that both begin at one address.
         peers[bgp.peers.index(known)]["local_address"] = session.source
-    return document.model_copy(
-        update={"bgp": _build(_section(bgp) | {"bfd": times, "peers": peers})}
-    )
+    return build_section(document, raw_section(bgp) | {"bfd": times, "peers": peers})
 
 
 def without_bfd(document: Document, address: str) -> Document:
     """The document with a peer that BFD does not watch."""
-    bgp = _bgp(document)
-    known = _find(bgp, address)
+    bgp = section_of(document)
+    known = find_peer(bgp, address)
     if known is None or not bgp.is_watched(known):
         raise RuleError(HTTPStatus.NOT_FOUND, f"no such bfd session {address}")
     watched = [each for each in bgp.peers if bgp.is_watched(each) and each is not known]
-    raw = _section(bgp)
+    raw = raw_section(bgp)
     raw["peers"] = [
-        {k: v for k, v in _raw(each).items() if k != "bfd"}
+        {k: v for k, v in raw_peer(each).items() if k != "bfd"}
         | ({"bfd": each in watched} if watched else {})
         for each in bgp.peers
     ]
     if not watched:
         raw.pop("bfd", None)
-    return document.model_copy(update={"bgp": _build(raw)})
+    return build_section(document, raw)
 
 
 def listed_neighbour(peer: PeerView) -> dict[str, Any]:
@@ -210,13 +208,15 @@ def listed_cistate(document: Document, state: str) -> list[dict[str, Any]]:
     return [{"instance": INSTANCE, "state": state, "vip": "0.0.0.0", "sync": 0}]  # noqa: S104
 
 
-def _bgp(document: Document) -> Bgp:
+def section_of(document: Document) -> Bgp:
+    """The bgp section; RuleError without one."""
     if document.bgp is None:
         raise RuleError(HTTPStatus.FORBIDDEN, NO_BGP)
     return document.bgp
 
 
-def _find(bgp: Bgp, text: str) -> Peer | None:
+def find_peer(bgp: Bgp, text: str) -> Peer | None:
+    """The peer of this address, if there is one; RuleError for what is no address."""
     try:
         address = read_address(text)
     except ValueError as error:
@@ -225,20 +225,27 @@ def _find(bgp: Bgp, text: str) -> Peer | None:
 
 
 def _with_peers(document: Document, peers: list[dict[str, Any]]) -> Document:
-    raw = _section(_bgp(document)) | {"peers": peers}
-    return document.model_copy(update={"bgp": _build(raw)})
+    raw = raw_section(section_of(document)) | {"peers": peers}
+    return build_section(document, raw)
 
 
-def _section(bgp: Bgp) -> dict[str, Any]:
+def raw_section(bgp: Bgp) -> dict[str, Any]:
+    """The section as plain values, without what is the default."""
     return bgp.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
-def _raw(peer: Peer) -> dict[str, Any]:
+def raw_peer(peer: Peer) -> dict[str, Any]:
+    """A peer as plain values, without what is the default."""
     return peer.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
 def _peers(bgp: Bgp) -> list[dict[str, Any]]:
-    return [_raw(peer) for peer in bgp.peers]
+    return [raw_peer(peer) for peer in bgp.peers]
+
+
+def build_section(document: Document, raw: dict[str, Any]) -> Document:
+    """The document with this bgp section; RuleError with what is wrong with it."""
+    return document.model_copy(update={"bgp": _build(raw)})
 
 
 def _build(raw: dict[str, Any]) -> Bgp:

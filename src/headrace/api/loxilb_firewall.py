@@ -250,7 +250,7 @@ def _everybody(service: Service) -> IPNetwork:
     return read_prefix(_EVERYBODY[service.prefix.version])
 
 
-def _is_closed(service: Service) -> bool:
+def is_closed(service: Service) -> bool:
     """Whether it serves its allowed sources only, by no firewall rule."""
     everybody = _everybody(service)
     return bool(service.sources) and everybody not in {*service.sources, *service.denied_sources}
@@ -258,7 +258,7 @@ def _is_closed(service: Service) -> bool:
 
 def _rules_of(service: Service) -> _Rules:
     rules: _Rules = dict.fromkeys(service.denied_sources, False)
-    if not _is_closed(service):
+    if not is_closed(service):
         rules |= {each: True for each in service.sources if each != _everybody(service)}
     return rules
 
@@ -269,7 +269,7 @@ def _with_rules(service: Service, rules: _Rules) -> Service:
         allowed.append(_everybody(service))  # else nobody but those would be served
     return service.model_copy(
         update={
-            "sources": service.sources if _is_closed(service) else tuple(allowed),
+            "sources": service.sources if is_closed(service) else tuple(allowed),
             "denied_sources": tuple(
                 source for source, is_allowed in rules.items() if not is_allowed
             ),
@@ -282,7 +282,7 @@ def _refuse_default(service: Service, source: IPNetwork, *, allow: bool) -> None
     everybody = source == _everybody(service)
     if allow and everybody:
         raise _malformed("allow of all: clients that no rule drops are served; leave it out")
-    if _is_closed(service) and (allow or everybody):
+    if is_closed(service) and (allow or everybody):
         text = f"cant modify: {service.label} serves its allowedSources only; change those"
         raise RuleError(HTTPStatus.CONFLICT, text)
 

@@ -5,7 +5,7 @@ shows a text only when it comes with 200, and `kube-loxilb` takes a failed creat
 when the text has `exist` in it (`bodies.refuse` sees to that).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -14,6 +14,7 @@ from pydantic import Field
 
 from headrace.api.bodies import Part, RuleError, parse_body
 from headrace.api.edits import with_service, without_services
+from headrace.api.loxilb_firewall import is_closed
 from headrace.api.probes import ProbeWords, host_checks, rule_health, with_hosts, words_of
 from headrace.control.views import EndpointView, ServiceView
 from headrace.model import (
@@ -251,7 +252,7 @@ def rule_of(
         "serviceArguments": arguments,
         "secondaryIPs": None,
         "allowedSources": [{"prefix": str(each)} for each in service.sources] or None,
-        "endpoints": [_listed_endpoint(each, ports[0]) for each in endpoints],
+        "endpoints": listed_endpoints(endpoints, ports[0]),
     }
 
 
@@ -299,7 +300,9 @@ def _replaced(current: Service, wanted: Service) -> Service:
     if {each.address: each for each in endpoints} == kept and len(endpoints) == len(kept):
         endpoints = list(current.endpoints or ())  # another order is not a change
     ours = current.affinity is Affinity.DESTINATION_PORT and wanted.affinity is Affinity.FLOW
-    same_sources = set(wanted.sources) == set(current.sources)
+    # A rule that names no sources leaves a firewall's, which let the others in.
+    keeps_sources = not wanted.sources and not is_closed(current)
+    same_sources = keeps_sources or set(wanted.sources) == set(current.sources)
     return current.model_copy(
         update={
             "name": wanted.name,
@@ -365,6 +368,11 @@ def _detached(current: Service | None, wanted: Service) -> Service | None:
 
 def _by_address(service: Service) -> dict[IPAddress, Endpoint]:
     return {endpoint.address: endpoint for endpoint in service.endpoints or ()}
+
+
+def listed_endpoints(views: Iterable[EndpointView], port: int) -> list[dict[str, Any]]:
+    """The endpoints of a rule as LoxiLB lists them."""
+    return [_listed_endpoint(view, port) for view in views]
 
 
 def _listed_endpoint(view: EndpointView, port: int) -> dict[str, Any]:

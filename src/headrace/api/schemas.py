@@ -100,6 +100,9 @@ class ExplanationBody(_Answer):
     steps: tuple[str, ...] = Field(description="one sentence a step")
 
 
+Drain = Literal["active", "draining", "drained"]
+
+
 class CountBody(_Answer):
     """Packets and the bytes in them."""
 
@@ -190,6 +193,9 @@ class PeerBody(_Answer):
         "init, up"
     )
     announced: tuple[IPNetwork, ...] = Field(description="the prefixes that it was told")
+    rejected: tuple[IPNetwork, ...] = Field(
+        description="the announced prefixes that its export policies keep from it"
+    )
 
 
 class VerdictBody(_Answer):
@@ -203,23 +209,26 @@ class VerdictBody(_Answer):
     count: CountBody = Field(description="since the program was first loaded")
 
 
-class StatusBody(_Answer):
-    """The whole node on one screen."""
+class NodeBody(_Answer):
+    """This node, without its services, peers and counters."""
 
     node: str = Field(description="its name")
     version: str = Field(description="of the program")
     revision: int = Field(description="number of the document in force; 0 before the first")
     hash_seed_is_default: bool = Field(description="the cluster has no hash seed of its own")
     ports: tuple[PortBody, ...] = Field(description="the interfaces that it is attached to")
+    drain: Drain = Field(description="whether the node leaves the VIPs to others")
+    drain_left_s: float | None = Field(description="how long a node that drains still announces")
+    problems: tuple[str, ...] = Field(description="what is wrong and why, worst first")
+
+
+class StatusBody(NodeBody):
+    """The whole node on one screen."""
+
     peers: tuple[PeerBody, ...] = Field(description="in the document's order")
     services: tuple[ServiceBody, ...] = Field(description="in the document's order")
     pools: tuple[PoolStateBody, ...] = Field(description="who answers for the services")
     verdicts: tuple[VerdictBody, ...] = Field(description="every one there is")
-    drain: Literal["active", "draining", "drained"] = Field(
-        description="whether the node leaves the VIPs to others"
-    )
-    drain_left_s: float | None = Field(description="how long a node that drains still announces")
-    problems: tuple[str, ...] = Field(description="what is wrong and why, worst first")
 
 
 class PoolBody(_Answer):
@@ -249,26 +258,9 @@ class DrainBody(_Answer):
 class DrainsBody(_Answer):
     """What drains."""
 
-    node: Literal["active", "draining", "drained"] = Field(
-        description="whether the node leaves the VIPs to others"
-    )
+    node: Drain = Field(description="whether the node leaves the VIPs to others")
     node_left_s: float | None = Field(description="how long a node that drains still announces")
     endpoints: tuple[DrainBody, ...] = Field(description="those that take no new flows")
-
-
-class NodeBody(_Answer):
-    """This node, without its services, peers and counters."""
-
-    node: str = Field(description="its name")
-    version: str = Field(description="of the program")
-    revision: int = Field(description="number of the document in force; 0 before the first")
-    hash_seed_is_default: bool = Field(description="the cluster has no hash seed of its own")
-    ports: tuple[PortBody, ...] = Field(description="the interfaces that it is attached to")
-    drain: Literal["active", "draining", "drained"] = Field(
-        description="whether the node leaves the VIPs to others"
-    )
-    drain_left_s: float | None = Field(description="how long a node that drains still announces")
-    problems: tuple[str, ...] = Field(description="what is wrong and why, worst first")
 
 
 class LogLevelBody(BaseModel):
@@ -315,7 +307,7 @@ class DrainChangedBody(_Answer):
 
     pool: str | None = Field(description="null: it is the node")
     endpoint: IPAddress | None = Field(description="its address; null: it is the node")
-    drain: Literal["active", "draining", "drained"] = Field(description="what it is now")
+    drain: Drain = Field(description="what it is now")
 
 
 class TroubleChangedBody(_Answer):
@@ -383,21 +375,21 @@ class ChangeBody(_Answer):
     changed: bool = Field(description="false when there was nothing to change")
 
 
-class RevisionBody(_Answer):
-    """One revision of the document."""
-
+class _Revision(_Answer):
     number: int = Field(description="a later one has a higher")
     time: datetime = Field(description="when it was kept, UTC")
     author: str = Field(description="who made it, and by which API")
+
+
+class RevisionBody(_Revision):
+    """One revision of the document."""
+
     change: str = Field(description="paths that differ from the revision before, on one line")
 
 
-class RevisionDocumentBody(_Answer):
+class RevisionDocumentBody(_Revision):
     """One revision of the document with what it says."""
 
-    number: int = Field(description="a later one has a higher")
-    time: datetime = Field(description="when it was kept, UTC")
-    author: str = Field(description="who made it, and by which API")
     document: Document = Field(description="the whole document, passwords as <secret>")
 
 

@@ -22,6 +22,7 @@ class Bird:
     """
 
     name = "BIRD"
+    reads_with_set = True  # `configure` reads both files
 
     def __init__(
         self, directory: Path, socket_path: Path, bgp: Bgp | None, *, bfd_only: bool = False

@@ -27,6 +27,7 @@ _FILTERS = """
 attribute ip given_next_hop4;
 attribute ip given_next_hop6;
 attribute int given_med;
+attribute int given_class;
 include "{routes}";
 
 function give(bool next_hop_is_ipv6) {{
@@ -107,5 +108,10 @@ def _render_channel(bgp: Bgp, peer: Peer, family: Family) -> str:
     kind = "internal" if peer.as_number == bgp.as_number else "external"
     extended = family is Family.IPV4 and peer.extended_next_hop
     name = f"to_{kind}{'_extended' if extended else ''}"
+    if not peer.hears_all:
+        is_ipv6 = "true" if extended else "net.type = NET_IP6"
+        path = "bgp_path.empty; " if kind == "internal" else ""
+        asked = f"if export_to({peer.address}, {is_ipv6}) then give({is_ipv6});"
+        name = f"{{ {asked} {path}accept; }}"
     option = " extended next hop on;" if extended else ""
     return f"{family} {{ import none; export filter {name};{option} }};"

@@ -28,6 +28,7 @@ class Exabgp:
     """ExaBGP in a directory. Without a section it can be found there, not started."""
 
     name = "ExaBGP"
+    reads_with_set = False
 
     def __init__(self, directory: Path, socket_path: Path, bgp: Bgp | None) -> None:
         self._configuration = directory / "exabgp.conf"

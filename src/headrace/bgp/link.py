@@ -19,6 +19,8 @@ from headrace.model import (
     SessionEvent,
     SessionState,
 )
+from headrace.model.exporting import Attributes, Exporting
+from headrace.model.exports import Way
 from headrace.model.fields import read_community
 from headrace.model.preference import leaving
 
@@ -105,6 +107,35 @@ def encode_announcements(announcements: Iterable[Announcement]) -> list[list[Any
 def encode_leaving(announcements: Iterable[Announcement], bgp: Bgp) -> list[list[Any]]:
     """What they become before they are withdrawn without us; nothing where that is at once."""
     return encode_announcements(map(leaving, announcements)) if bgp.withdraw_drain_s else []
+
+
+def encode_exports(announcements: Iterable[Announcement], bgp: Bgp) -> list[dict[str, Any]]:
+    """What those peers hear whose policies change something; peers that hear the same together."""
+    exporting = Exporting(bgp)
+    ways = exporting.ways()
+    if not ways:
+        return []
+    told = sorted(announcements, key=_by_prefix)
+    names = [str(each.prefix) for each in told]
+    kinds = [exporting.kind(each) for each in told]
+    left = [exporting.kind(leaving(each)) for each in told] if bgp.withdraw_drain_s else []
+    known = {kind: index for index, kind in enumerate({*kinds, *left})}
+    numbers, numbers_left = [known[kind] for kind in kinds], [known[kind] for kind in left]
+
+    def encode(way: Way) -> dict[str, Any]:
+        decided = [exporting.decide(kind, way) for kind in known]
+        rows = [None if each is None else _encode_attributes(each) for each in decided]
+        return {
+            "announcements": _named(names, [rows[number] for number in numbers]),
+            "leaving": _named(names, [rows[number] for number in numbers_left]),
+        }
+
+    return [{"peers": [str(peer) for peer in peers]} | encode(way) for way, peers in ways.items()]
+
+
+def _named(names: list[str], rows: list[list[Any] | None]) -> list[list[Any]]:
+    """Rows with the prefixes they are for; those without are not heard."""
+    return [[name, *row] for name, row in zip(names, rows, strict=False) if row is not None]
 
 
 def decode_announcements(raw: Iterable[Any]) -> frozenset[Announcement]:
@@ -197,13 +228,14 @@ class RelayLink:
             type="announce",
             announcements=encode_announcements(announcements),
             leaving=encode_leaving(announcements, bgp),
+            exports=encode_exports(announcements, bgp),
             **encode_terms(bgp),
         )
         return answer.problems
 
     async def withdraw(self) -> list[str]:
         """Have nothing announced to anybody; what the speaker refused."""
-        nobody: dict[str, Any] = {"as": 0, "end_of_rib": False, "peers": {}}
+        nobody: dict[str, Any] = {"as": 0, "end_of_rib": False, "peers": {}, "exports": []}
         nothing: dict[str, Any] = {"keep_s": 0, "drain_s": 0, "announcements": [], "leaving": []}
         answer = await self._request(type="announce", **nothing, **nobody)
         return answer.problems
@@ -263,6 +295,11 @@ class RelayLink:
                 return None
             case other:
                 raise ValueError(f"no message is called {other!r}")
+
+
+def _encode_attributes(attributes: Attributes) -> list[Any]:
+    med, communities, prepend, local_pref, hop = attributes
+    return [med, list(communities), prepend, local_pref, None if hop is None else str(hop)]
 
 
 def _by_prefix(announcement: Announcement) -> tuple[int, str]:

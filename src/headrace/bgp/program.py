@@ -21,6 +21,14 @@ class Program(Protocol):
         ...
 
     @property
+    def reads_with_set(self) -> bool:
+        """Whether it reads its configuration together with a new set, so that both change at once.
+
+        One that does not has peers that it was not told of hear nothing.
+        """
+        ...
+
+    @property
     def output(self) -> Path:
         """What it printed."""
         ...

@@ -229,8 +229,11 @@ class BgpSpeaker:
         """Have what runs read its new configuration, and tell the set in its terms."""
         try:
             async with asyncio.timeout(ANNOUNCE_TIMEOUT_S):
+                if program.reads_with_set:
+                    await self._tell_over(link)
                 await program.reload(link)
-                await self._tell_over(link)
+                if not program.reads_with_set:
+                    await self._tell_over(link)
         except LinkLostError:
             return  # the next one reads the new file
         except TimeoutError as error:

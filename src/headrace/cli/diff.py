@@ -9,14 +9,7 @@ import typer
 
 from headrace.cli.client import Client, Failure
 from headrace.cli.files import FileOption, read_text
-from headrace.cli.options import (
-    INSTANCE,
-    TIMEOUT_S,
-    InstanceOption,
-    Output,
-    ServerOption,
-    TimeoutOption,
-)
+from headrace.cli.options import Output, connected
 from headrace.cli.output import show_values
 
 app = typer.Typer(add_completion=False)
@@ -32,15 +25,14 @@ class DiffOutput(StrEnum):
 
 
 @app.command()
+@connected
 def diff(
+    client: Client,
     file: FileOption,
     output: Annotated[
         DiffOutput,
         typer.Option("--output", "-o", help="lines of YAML, or paths added, removed, changed"),
     ] = DiffOutput.UNIFIED,
-    instance: InstanceOption = INSTANCE,
-    server: ServerOption = None,
-    timeout: TimeoutOption = TIMEOUT_S,
 ) -> None:
     """Show what applying a document would change. Exit code 0: nothing, 1: something, 2: trouble.
 
@@ -48,7 +40,6 @@ def diff(
     """
     try:
         after = _read(file)
-        client = Client(server=server, instance=instance, timeout_s=timeout)
         before = client.get("/v1/document")
     except Failure as failure:
         failure.code = _TROUBLE

@@ -10,8 +10,8 @@ from headrace.cli.options import (
     INSTANCE,
     TIMEOUT_S,
     InstanceOption,
-    ServerOption,
     ServersOption,
+    connected,
     on_each,
 )
 from headrace.cli.output import show_change
@@ -60,19 +60,19 @@ def drain_endpoint(
 
 
 @app.command("node")
+@connected
 def drain_node(
+    client: Client,
     wait: Annotated[
         float | None,
         typer.Option(min=0, help="seconds from asking routers to go elsewhere to the withdrawal"),
     ] = None,
-    instance: InstanceOption = INSTANCE,
-    server: ServerOption = None,
 ) -> None:
     """Ask routers to prefer other nodes (RFC 8326), then withdraw every VIP: for maintenance.
 
     Returns when nothing is announced any more. `headrace undrain node` has it announced again.
+    Of several servers the next one drains when the one before is drained.
     """
-    client = Client(server=server, instance=instance, timeout_s=TIMEOUT_S)
     show_change(client.post("/v1/node/drain", {"wait_s": wait}), "this node drains")
     node = client.get("/v1/status")
     deadline = time.monotonic() + (node["drain_left_s"] or 0.0) + TIMEOUT_S

@@ -10,15 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from headrace.cli.client import Client, Failure
-from headrace.cli.options import (
-    INSTANCE,
-    TIMEOUT_S,
-    InstanceOption,
-    Output,
-    OutputOption,
-    ServerOption,
-    TimeoutOption,
-)
+from headrace.cli.options import Output, OutputOption, connected
 from headrace.cli.output import show_values
 
 app = typer.Typer(add_completion=False)
@@ -29,7 +21,9 @@ _GRAMMAR = "give PROTOCOL SOURCE:PORT VIP:PORT, as tcp 1.1.1.1:57538 20.20.20.1:
 
 
 @app.command()
+@connected
 def explain(
+    client: Client,
     flow: Annotated[
         list[str] | None, typer.Argument(metavar="PROTOCOL SOURCE:PORT VIP:PORT", help="one flow")
     ] = None,
@@ -39,9 +33,6 @@ def explain(
         typer.Option(help="a file of flows, one JSON object a line; - is stdin"),
     ] = None,
     output: OutputOption = Output.TABLE,
-    instance: InstanceOption = INSTANCE,
-    server: ServerOption = None,
-    timeout: TimeoutOption = TIMEOUT_S,
 ) -> None:
     """Tell where the data plane sends a flow, read from the kernel's maps.
 
@@ -51,7 +42,6 @@ def explain(
     if (flow is None) == (flows is None):
         raise Failure(_GRAMMAR)
     asked = [_read_flow(flow)] if flow is not None else list(_read_lines(flows or ""))
-    client = Client(server=server, instance=instance, timeout_s=timeout)
     told = list(_ask(client, asked, steps=flow is not None))
     if output in {Output.JSON, Output.YAML}:
         show_values(told, output)

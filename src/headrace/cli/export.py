@@ -6,14 +6,7 @@ from typing import Annotated
 import typer
 
 from headrace.cli.client import Client
-from headrace.cli.options import (
-    INSTANCE,
-    TIMEOUT_S,
-    InstanceOption,
-    Output,
-    ServerOption,
-    TimeoutOption,
-)
+from headrace.cli.options import Output, connected
 from headrace.cli.output import show_values
 
 app = typer.Typer(add_completion=False)
@@ -27,19 +20,17 @@ class ExportOutput(StrEnum):
 
 
 @app.command()
+@connected
 def export(
+    client: Client,
     revision: Annotated[
         int | None, typer.Option(min=1, help="an earlier one, as `headrace history` shows it")
     ] = None,
     output: Annotated[
         ExportOutput, typer.Option("--output", "-o", help="how to write it")
     ] = ExportOutput.YAML,
-    instance: InstanceOption = INSTANCE,
-    server: ServerOption = None,
-    timeout: TimeoutOption = TIMEOUT_S,
 ) -> None:
     """Write the document in force. Passwords are `<secret>`; applied here, that keeps them."""
-    client = Client(server=server, instance=instance, timeout_s=timeout)
     if revision is None:
         document = client.get("/v1/document")
     else:

@@ -5,32 +5,22 @@ from typing import Annotated
 import typer
 
 from headrace.cli.client import Client
-from headrace.cli.options import (
-    INSTANCE,
-    TIMEOUT_S,
-    InstanceOption,
-    Output,
-    OutputOption,
-    ServerOption,
-    TimeoutOption,
-)
+from headrace.cli.options import Output, OutputOption, connected
 from headrace.cli.output import show_table, show_values
 
 app = typer.Typer(add_completion=False)
 
 
 @app.command()
+@connected
 def history(
+    client: Client,
     number: Annotated[
         int, typer.Option("--number", "-n", min=1, max=100, help="how many revisions")
     ] = 20,
     output: OutputOption = Output.TABLE,
-    instance: InstanceOption = INSTANCE,
-    server: ServerOption = None,
-    timeout: TimeoutOption = TIMEOUT_S,
 ) -> None:
     """Show the newest revisions of the document: number, when, author, what changed."""
-    client = Client(server=server, instance=instance, timeout_s=timeout)
     revisions = client.get(f"/v1/revisions?limit={number}")
     if output in {Output.JSON, Output.YAML}:
         show_values(revisions, output)

@@ -1,6 +1,8 @@
 """`headrace run`: the daemon."""
 
+import gc
 import re
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -89,6 +91,9 @@ def run(  # noqa: PLR0917 - an option each
     if not _INSTANCE_NAME.fullmatch(instance):
         raise Failure(f"--instance {instance!r} is not a name of letters, digits and _ . -")
 
+    gc.disable()  # until all is imported: collections would take a fifth of the start
+    # structlog would load it to draw tracebacks in colour: 4 MB for as long as the daemon runs.
+    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # Python's way to say it is not
     from headrace.daemon.app import run as run_daemon
     from headrace.daemon.settings import Settings
     from headrace.model import LbError

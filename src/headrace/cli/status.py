@@ -291,7 +291,9 @@ def _peers(peers: list[dict[str, Any]], rows: int, *, is_wide: bool) -> "Table":
             peer["state"] if peer["state"] == "up" else _red(peer["state"]),
             _since(peer["since_s"]),
             peer["bfd"] if peer["bfd"] in {"up", "off"} else _red(peer["bfd"]),
-            ", ".join(named) + f" and {len(told) - len(named):,} more" * (len(told) > len(named)),
+            ", ".join(named)
+            + f" and {len(told) - len(named):,} more" * (len(told) > len(named))
+            + f"; {len(peer['rejected']):,} rejected by policy" * bool(peer["rejected"]),
         )
     return table
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from math import inf, nextafter
+from operator import is_
 
 from headrace.control.announce import (
     Route,
@@ -14,8 +15,9 @@ from headrace.control.announce import (
     covering,
     needed_of,
 )
-from headrace.control.ground import Ground, Strengths, View, announcers, strength_of, wishes_of
+from headrace.control.ground import Ground, Strengths, View
 from headrace.control.journal import Announced, DrainChanged, Happening
+from headrace.control.kept import Kept
 from headrace.control.ports import Speaker
 from headrace.control.routes import Asked, Routes, inherit
 from headrace.model import (
@@ -64,6 +66,10 @@ class Announcing:
         self._left, self._forwarded = document, forwarded
         self._has_learned = False  # what the speaker held
         self._strengths = Strengths()
+        self._hold_downs = Kept[dict[IPNetwork, float]]()
+        self._known: list[tuple[frozenset[Announcement], frozenset[IPNetwork]]] = []
+        self._made: dict[IPNetwork, tuple[Announcement, tuple[object, ...]]] = {}
+        self._wanted_by: object = None
         self._ground: Ground | None = None
         self._may_begin = False  # what peers have not heard of may be announced
         self._routes = Routes()
@@ -94,7 +100,7 @@ class Announcing:
     @property
     def lingering(self) -> frozenset[IPNetwork]:
         """What peers may have heard of that they should not."""
-        return self._heard - _prefixes(self._wanted | self._relieved)
+        return self._heard - self._prefixes_of(self._wanted) - _prefixes(self._relieved)
 
     def leaves_in_s(self) -> float | None:
         """How long a node that drains announces yet; None for one that does not drain."""
@@ -109,7 +115,7 @@ class Announcing:
         pool = service.own_pool or self._ground.document.pools.get(service.pool or "")
         if pool is None:  # of a document that is not on the ground yet
             return Strength(0, 0, 0)
-        return strength_of(service.pool_name, pool, self._ground, view)
+        return self._strengths.of(service.pool_name, pool, self._ground, view)
 
     def is_covered(self, service: Service) -> bool:
         """Whether an aggregate that peers heard of holds a VIP that works."""
@@ -222,7 +228,7 @@ class Announcing:
         self._has_learned = True
         self._announced = held or frozenset()
         self._heard = _prefixes(self._announced)
-        vips = self._forwarded | announcers(self._left).keys()
+        vips = self._forwarded | self._left.announcers.keys()
         aggregates = () if self._left.bgp is None else self._left.bgp.aggregate
         known = None if held is None else self._heard
         self._routes = inherit(known, vips, aggregates, self._begin_s)
@@ -252,14 +258,14 @@ class Announcing:
         """Make this the whole set that peers hear; nothing once the daemon is ending."""
         if self._ending:
             wanted = frozenset()
-        prefixes = _prefixes(wanted)
+        prefixes = self._prefixes_of(wanted)
         has_bgp = self._ground is not None and self._ground.document.bgp is not None
         self._is_told = False
         if has_bgp or self._heard:
             self._heard |= prefixes
             async with within(SPEAKER_TIMEOUT_S):
                 await self._speaker.announce(wanted)
-        before = _prefixes(self._announced)
+        before = self._prefixes_of(self._announced)
         if prefixes != before:
             self._note(Announced(_ordered(prefixes - before), _ordered(before - prefixes)))
         self._announced, self._heard = wanted, prefixes
@@ -284,28 +290,51 @@ class Announcing:
         self._routes = before.after(asked, self._heard, now)
         if self._routes.inherited != before.inherited:
             self._relieve_until_s = max(self._relieve_until_s, now + WITHDRAW_WAIT_S)
-        by, wanted = announcers(ground.document), self._routes.wanted(asked)
-        self._wanted = frozenset(
-            self._as_this_node(announcement_of(bgp, by.get(p), p), bgp) for p in wanted
-        )
+        wanted = self._routes.wanted(asked)
+        self._want(wanted, ground.document, bgp)
         # Between a preparation and its conclusion nothing begins: what others are to replace stays.
         for_all = not self._may_begin or now <= self._relieve_until_s
-        stay = self._routes.standing_in(_prefixes(self._announced), wanted, for_all=for_all)
+        heard = self._prefixes_of(self._announced)
+        stay = self._routes.standing_in(heard, wanted, for_all=for_all)
         self._relieved = frozenset(each for each in self._announced if each.prefix in stay)
 
     def _ask(self, ground: Ground, bgp: Bgp) -> Asked:
         """What is asked of the routes on this ground."""
-        wishes = wishes_of(ground, self._view(), self._strengths)
-        by = announcers(ground.document)
-        left_s = self.leaves_in_s()
+        by, left_s = ground.document.announcers, self.leaves_in_s()
         return Asked(
-            wishes=wishes,
-            hold_downs_s={prefix: by[prefix].hold_down_s for prefix in wishes},
+            wishes=self._strengths.wishes(ground, self._view()),
+            hold_downs_s=self._hold_downs.of(
+                "all", (by,), lambda: {prefix: each.hold_down_s for prefix, each in by.items()}
+            ),
             aggregates=bgp.aggregate,
             aggregate_only=bgp.aggregate_only,
             may_begin=self._may_begin and left_s is None,
             must_end=left_s == 0,
         )
+
+    def _want(self, prefixes: frozenset[IPNetwork], document: Document, bgp: Bgp) -> None:
+        """Want these announced; the same set, of the same announcements, where nothing is new."""
+        by, stays = document.announcers, self._leaving_s is None
+        if (by, bgp, stays) == self._wanted_by and self._prefixes_of(self._wanted) == prefixes:
+            return
+        made = {}
+        for prefix in prefixes:
+            service, known = by.get(prefix), self._made.get(prefix)
+            if known is None or not all(map(is_, known[1], (service, bgp, stays))):
+                announcement = self._as_this_node(announcement_of(bgp, service, prefix), bgp)
+                known = announcement, (service, bgp, stays)
+            made[prefix] = known
+        self._wanted_by, self._made = (by, bgp, stays), made
+        self._wanted = frozenset([announcement for announcement, _ in made.values()])
+
+    def _prefixes_of(self, announcements: frozenset[Announcement]) -> frozenset[IPNetwork]:
+        """The prefixes; of a set that is asked for again, the same object."""
+        for known, prefixes in self._known:
+            if known is announcements:
+                return prefixes
+        prefixes = _prefixes(announcements)
+        self._known = [(announcements, prefixes), *self._known[:2]]
+        return prefixes
 
     def _as_this_node(self, announcement: Announcement, bgp: Bgp) -> Announcement:
         if bgp.role is Role.STANDBY:
@@ -321,7 +350,7 @@ class Announcing:
             return False
         if self.lingering or self._relieved:
             return False
-        wishes = wishes_of(self._ground, self._view(), self._strengths)
+        wishes = self._strengths.wishes(self._ground, self._view())
         undecided = any(wishes.get(prefix) is Wish.LEAVE for prefix in self._heard)
         return undecided and self._now() < self._begin_s + UNDECIDED_S
 
@@ -364,4 +393,4 @@ def _ordered(prefixes: frozenset[IPNetwork]) -> tuple[IPNetwork, ...]:
 
 
 def _prefixes(announcements: frozenset[Announcement]) -> frozenset[IPNetwork]:
-    return frozenset(announcement.prefix for announcement in announcements)
+    return frozenset([announcement.prefix for announcement in announcements])

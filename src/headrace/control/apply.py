@@ -1,5 +1,6 @@
 """Carries out steps through the data plane's port."""
 
+import asyncio
 from typing import assert_never
 
 from headrace.control.plan import (
@@ -19,8 +20,8 @@ from headrace.control.plan import (
 from headrace.control.ports import Dataplane
 
 
-def apply_step(step: Step, dataplane: Dataplane) -> None:
-    """Carry out one step."""
+async def apply_step(step: Step, dataplane: Dataplane) -> None:
+    """Carry out one step. Nothing else runs meanwhile, unless a table has to wait for its room."""
     match step:
         case SetHashKeys(keys):
             dataplane.set_hash_keys(keys)
@@ -33,6 +34,8 @@ def apply_step(step: Step, dataplane: Dataplane) -> None:
         case Reserve(slot_counts):
             dataplane.reserve(slot_counts)
         case PutPool(name, pool):
+            if wait_s := dataplane.prepare_pool(name, pool.table.slot_count):
+                await asyncio.sleep(wait_s)
             dataplane.put_pool(name, pool.reaches, pool.table.owners, pool.stamp)
         case SetServerIds(pool_name, ids):
             dataplane.set_server_ids(pool_name, ids)

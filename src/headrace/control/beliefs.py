@@ -5,7 +5,9 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
+from headrace.control.kept import Kept
 from headrace.control.ports import Checker
 from headrace.model import (
     Belief,
@@ -26,6 +28,7 @@ from headrace.model.health import NO_HEALTH
 
 Targets = Mapping[IPAddress, tuple[ProbeTarget, ...]]  # by endpoint, at each place it is asked
 PoolTargets = Mapping[str, Targets]
+Tunnelled = tuple[frozenset[tuple[IPAddress, Encapsulation]], frozenset[IPAddress]]
 DownSets = Mapping[str, frozenset[IPAddress]]  # by pool: the endpoints that get nothing
 
 
@@ -54,17 +57,28 @@ class PoolHealth:
         return self.health_of(address) is Health.UNKNOWN and self.unknown is WhenUnknown.KEEP
 
 
-def targets_to_probe(document: Document) -> PoolTargets:
+def targets_to_probe(document: Document, kept: Kept[Targets] | None = None) -> PoolTargets:
     """How the endpoints of each pool in use are asked, if they are to be checked.
 
     Each is asked at every VIP and port that the pool's services promise. Who is disabled is not.
+    Those of a pool are the same object while it and its services are.
     """
-    pools, services = document.all_pools(), dict[str, list[Service]]()
+    kept = kept or Kept[Targets]()
+    services: dict[str, list[Service]] = {
+        name: []
+        for name, pool in document.all_pools().items()
+        if pool.health != NO_HEALTH or pool.particular
+    }
+    if not services:
+        return {}
     for service in document.services:
-        pool = pools[service.pool_name]
-        if pool.health != NO_HEALTH or pool.particular:
-            services.setdefault(service.pool_name, []).append(service)
-    found = {name: _targets_of(name, document, each) for name, each in services.items()}
+        if (name := service.pool_name) in services:
+            services[name].append(service)
+    found = {}
+    for name, each in services.items():
+        basis = document.pool_of(each[0]), document.health, *each
+        found[name] = kept.of(name, basis, partial(_targets_of, name, document, each))
+    kept.keep(found)
     return {name: targets for name, targets in found.items() if targets}
 
 
@@ -85,10 +99,18 @@ def _targets_of(name: str, document: Document, services: list[Service]) -> Targe
     return found
 
 
-def tunnelled(
-    targets: PoolTargets,
-) -> tuple[frozenset[tuple[IPAddress, Encapsulation]], frozenset[IPAddress]]:
+def tunnelled(targets: PoolTargets, kept: Kept[Tunnelled] | None = None) -> Tunnelled:
     """What the probes that take the way of clients' packets need: endpoints by way, and VIPs."""
+    kept = kept or Kept[Tunnelled]()
+    parts = [
+        kept.of(name, (each,), partial(_tunnelled, {name: each})) for name, each in targets.items()
+    ]
+    kept.keep(targets)
+    ways = frozenset[tuple[IPAddress, Encapsulation]]().union(*(ways for ways, _ in parts))
+    return ways, frozenset[IPAddress]().union(*(vips for _, vips in parts))
+
+
+def _tunnelled(targets: PoolTargets) -> Tunnelled:
     through = [each for each in every(targets) if each.probe.path is ProbePath.TUNNEL]
     return (
         frozenset((target.endpoint, target.encapsulation) for target in through),
@@ -144,28 +166,44 @@ class Beliefs:
         self._checker = checker
         self._before = down
         self._pools: Mapping[str, Pool] = {}
+        self._targets: dict[str, Targets] = {}  # by pool, of the document that is followed
+        self._asked: frozenset[ProbeTarget] = frozenset()  # all of them
         self._judged: dict[str, PoolHealth] = {}
-        self._seen: dict[int, tuple[ProbeTarget, Belief]] = {}  # by id: to hash targets is slow
+        self._seen: dict[str, dict[int, tuple[ProbeTarget, Belief]]] = {}
+        """By pool, then by id: to hash targets is slow."""
         self._answers: dict[str, dict[IPAddress, dict[Place, Belief]]] = {}  # by pool and endpoint
 
     def follow(self, document: Document, targets: PoolTargets) -> None:
         """Ask about these targets, which are those of this document."""
         pools = document.all_pools()
-        down = {name: health.down for name, health in self._judged.items()}
         self._pools = {name: pools[name] for name in targets}
-        self._checker.set_targets(frozenset(every(targets)))
-        self._seen = {}
-        self._answers = {name: {address: {} for address in each} for name, each in targets.items()}
-        self._judged = {name: PoolHealth(down=down.get(name, self._before)) for name in targets}
-        self._before = frozenset()
+        earlier, self._targets = self._targets, dict(targets)
+        new = {name: each for name, each in targets.items() if earlier.get(name) is not each}
+        old = {name: each for name, each in earlier.items() if targets.get(name) is not each}
+        before, self._before = self._before, frozenset()
+        if not new and not old:
+            return
+        gone = frozenset(every(old))
+        self._asked = (self._asked - gone) | frozenset(every(new))
+        self._checker.set_targets(self._asked)
+        for name in (*old, *new):
+            self._seen.pop(name, None)
+        down = {name: health.down for name, health in self._judged.items()}
+        asked: dict[str, dict[IPAddress, dict[Place, Belief]]] = {
+            name: {address: {} for address in each} for name, each in new.items()
+        }
+        self._answers = {name: asked.get(name) or self._answers[name] for name in targets}
+        fresh = {name: PoolHealth(down=down.get(name, before)) for name in new}
+        self._judged = {name: fresh.get(name) or self._judged[name] for name in targets}
 
     def judge(self) -> Mapping[str, PoolHealth]:
         """What is believed now, of each pool that is checked; quick where little is new."""
         new: dict[str, set[IPAddress]] = {}
         for target, belief in self._checker.beliefs.items():
-            seen = self._seen.get(id(target))
+            at_pool = self._seen.setdefault(target.pool, {})
+            seen = at_pool.get(id(target))
             if seen is None or seen[1] is not belief:
-                self._seen[id(target)] = target, belief
+                at_pool[id(target)] = target, belief
                 self._answers[target.pool][target.endpoint][target.vip, target.port] = belief
                 new.setdefault(target.pool, set()).add(target.endpoint)
         changed = {}
@@ -180,7 +218,7 @@ class Beliefs:
 
 def disabled_sets(document: Document) -> DownSets:
     """By pool in use: whom the operator has get nothing."""
-    return {name: pool.disabled for name, pool in document.all_pools().items()}
+    return document.all_pools().disabled
 
 
 def down_sets(disabled: DownSets, judged: Mapping[str, PoolHealth], over: DownSets) -> DownSets:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from headrace.control.beliefs import DownSets, PoolHealth
 from headrace.control.ground import reason_of
 from headrace.control.journal import DrainChanged, HealthChanged
-from headrace.model import Document, Health, IPAddress, OperatorState
+from headrace.model import Document, Health, IPAddress
 
 
 def health_changes(
@@ -43,9 +43,4 @@ def ended_drains(before: DownSets, after: DownSets) -> Iterator[DrainChanged]:
 
 
 def _drains(document: Document) -> set[tuple[str, IPAddress]]:
-    return {
-        (name, each.address)
-        for name, pool in document.all_pools().items()
-        for each in pool.endpoints
-        if each.state is OperatorState.DRAINING
-    }
+    return {(name, each.address) for name, each in document.all_pools().draining}

@@ -14,24 +14,33 @@ from headrace.control.beliefs import (
     DownSets,
     PoolHealth,
     PoolTargets,
+    Targets,
+    Tunnelled,
     disabled_sets,
     down_sets,
     targets_to_probe,
     tunnelled,
 )
 from headrace.control.changes import drain_changes, ended_drains, health_changes
-from headrace.control.desired import Desired, Paths, build_desired, targets_of
+from headrace.control.desired import (
+    Desired,
+    Paths,
+    build_desired,
+    same_where_equal,
+    targets_of,
+)
 from headrace.control.draining import Drains
 from headrace.control.flows import current_flows
 from headrace.control.forwarding import Forwarder
 from headrace.control.ground import Ground, View, all_services
 from headrace.control.history import read_revision, view_history
 from headrace.control.journal import DocumentChanged, Journal, TroubleChanged
+from headrace.control.kept import Kept
 from headrace.control.log_level import LogLevel
 from headrace.control.ports import Checker, Dataplane, ProbePaths, Speaker, Store, Underlay
 from headrace.control.rates import SAMPLE_S, Rates, draining_reaches
 from headrace.control.settling import settle_at_times
-from headrace.control.status import NodeState, build_status
+from headrace.control.status import NodeState, StatusBuilder
 from headrace.control.views import RevisionDocument, RevisionView, Status
 from headrace.model import (
     ConfigError,
@@ -95,10 +104,17 @@ class Controller:
             world.speaker, self._view, document, forwarded, note=self.journal.note
         )
         self._rates = Rates(world.dataplane)
+        self._status = StatusBuilder(world.dataplane, world.speaker)
         self._told_health: Mapping[str, PoolHealth] = {}
         self._told_over: DownSets = {}
         self._ending = False
         self._paths: Paths = {}
+        self._targets = Kept[Targets]()
+        self._tunnelled = Kept[Tunnelled]()
+        self._probed: object = None  # the ways that probes were told to take last
+        self._answers: Paths = {}  # of the underlay, the last ones
+        self._known: Paths = {}  # the same, by objects that were known before
+        self._attached_to: tuple[Sequence[str] | None] | None = None  # None: not to all of it
         self._problems: list[str] = []  # of the last reconciliation that has ended
         self._found: list[str] = []  # by the one under way
         self._changed = asyncio.Event()
@@ -199,7 +215,7 @@ class Controller:
 
     def status(self) -> Status:
         """The node as it stands."""
-        return build_status(
+        return self._status.build(
             NodeState(
                 document=self._document,
                 revision=self._revision,
@@ -209,9 +225,7 @@ class Controller:
                 announcing=self._announcing,
                 drains=self._drains,
                 rates=self._rates,
-            ),
-            self._world.dataplane,
-            self._world.speaker,
+            )
         )
 
     def explain(self, flows: Iterable[Flow]) -> list[Explanation]:
@@ -239,7 +253,7 @@ class Controller:
         """Have the data plane follow what is believed of endpoints, at once."""
         while True:
             await self._world.checker.wait()
-            self._follow()
+            await self._follow()
 
     async def _follow_drains(self) -> None:
         """Have the data plane let go of endpoints whose time to drain is over."""
@@ -250,7 +264,7 @@ class Controller:
                 async with asyncio.timeout(None if deadline is None else deadline - now):
                     await self._drains_changed.wait()
             except TimeoutError:
-                self._follow()
+                await self._follow()
             self._drains_changed.clear()
 
     async def _sample_rates(self) -> None:
@@ -267,18 +281,17 @@ class Controller:
                 self._rates.sample(reaches, time.monotonic())
             await asyncio.sleep(SAMPLE_S)
 
-    def _follow(self) -> None:
+    async def _follow(self) -> None:
         """Take beliefs and drains to the data plane, then to the peers."""
-        view = self._view()
         try:
-            pools = self._forwarder.follow(view)
+            pools = await self._forwarder.follow(self._view)
         except LbError as error:
             self._note_later(error)
         else:
             if pools:
                 _log.info("health_followed", pools=pools)
         self._announcing.poke()
-        self._tell(view)
+        self._tell(self._view())
 
     def _tell(self, view: View) -> None:
         """Note what is believed now that was not told yet, and whose drain is over."""
@@ -319,8 +332,13 @@ class Controller:
 
     async def _desire(self, document: Document) -> _Ready:
         node, targets = document.node, targets_of(document)
-        paths = await self._world.underlay.resolve(targets, node.tunnels_by_endpoint, node.sources)
-        actual = self._world.dataplane.read()
+        answers = await self._world.underlay.resolve(
+            targets, node.tunnels_by_endpoint, node.sources
+        )
+        if answers is not self._answers:
+            self._answers, self._known = answers, same_where_equal(answers, self._known)
+        paths = self._known
+        actual = self._forwarder.actual()
         view = self._view()
         down = down_sets(disabled_sets(document), view.judged, view.over)
         desired = await asyncio.to_thread(
@@ -335,17 +353,21 @@ class Controller:
         is, VIPs must be withdrawn, dead endpoints left and other changes made.
         """
         document = self._document
-        await self._note(self._attach(document.node.interfaces))
+        interfaces = document.node.interfaces
+        if ready is None or self._attached_to != (interfaces,):  # else who wakes us would tell
+            await self._note(self._attach(interfaces))
         desired, self._paths = ready or await self._desire(document)
-        targets = targets_to_probe(document)
-        await self._note(self._set_probe_paths(targets, self._paths))
+        targets = targets_to_probe(document, self._targets)
+        await self._note(self._set_probe_paths(targets, self._paths, again=ready is None))
         await self._note(self._announcing.prepare(self._ground(all_services(document))))
         self._beliefs.follow(document, targets)
         self._drains.follow(document, time.monotonic())
         self._drains_changed.set()
         try:
             heard = self._announcing.lingering
-            steps = self._forwarder.put(document, desired, self._view(), heard)
+            steps = await self._forwarder.put(
+                document, desired, self._view, heard, thorough=ready is None
+            )
             if steps:
                 _log.info("forwarding_changed", steps=steps, revision=self._revision)
         finally:
@@ -356,13 +378,16 @@ class Controller:
     def _ground(self, fresh: frozenset[str]) -> Ground:
         return Ground(self._document, self._paths, fresh, self._is_attached())
 
-    async def _set_probe_paths(self, targets: PoolTargets, paths: Paths) -> None:
-        """Have probes take the ways that are there now."""
-        ways, vips = tunnelled(targets)
-        found = {way: paths.get(Target(*way)) for way in ways}
-        await self._world.probe_paths.set_paths(
-            {way: path for way, path in found.items() if isinstance(path, Path)}, vips
-        )
+    async def _set_probe_paths(self, targets: PoolTargets, paths: Paths, *, again: bool) -> None:
+        """Have probes take the ways that are there now; `again` even if they are told already."""
+        ways, vips = tunnelled(targets, self._tunnelled)
+        found = ((way, paths.get(Target(*way))) for way in ways)
+        told = {way: path for way, path in found if isinstance(path, Path)}, vips
+        basis = told, self._document.node.gue_port
+        if again or basis != self._probed:
+            self._probed = None
+            await self._world.probe_paths.set_paths(*told)
+            self._probed = basis
 
     async def _note(self, work: Awaitable[None]) -> None:
         """Do what nothing else depends on; its failure becomes a problem of the node."""
@@ -375,6 +400,7 @@ class Controller:
     async def _attach(self, names: Sequence[str] | None) -> None:
         """Run on the interfaces that there are. Raises the problem with the others."""
         problem: ConfigError | None = None
+        self._attached_to = None
         try:
             ports = await self._world.underlay.ports(names)
         except ConfigError as error:
@@ -384,6 +410,7 @@ class Controller:
         self._world.dataplane.attach(ports)
         if problem is not None:
             raise problem
+        self._attached_to = (names,)
 
     async def _existing(self, names: Sequence[str]) -> list[Port]:
         """Those of the named interfaces that can be attached to."""

@@ -45,12 +45,14 @@ class DesiredPool:
     is_routed: bool = field(repr=False)  # by server ids
     ways: tuple[Path | Unresolved, ...] = field(repr=False)  # of the pool's endpoints
     paths: Mapping[Reach, Path | None] = field(repr=False)
+    stamp: int = field(init=False)
+    """Equal stamps mean equal tables in the kernel."""
 
-    @property
-    def stamp(self) -> int:
-        """Equal stamps mean equal tables in the kernel."""
+    def __post_init__(self) -> None:
+        """Stamp it."""
         text = self.table.digest.to_bytes(8) + self.reach_digest
-        return int.from_bytes(blake2b(text, digest_size=8).digest())
+        stamp = int.from_bytes(blake2b(text, digest_size=8).digest())
+        object.__setattr__(self, "stamp", stamp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +67,27 @@ class Desired:
     listed: Mapping[IPAddress, int]  # in how many pools
     pools: Mapping[str, DesiredPool]
     services: Mapping[ServiceKey, ServiceEntry]
+    paths: Paths = field(repr=False)  # that it was built by
 
 
 def targets_of(document: Document) -> frozenset[Target]:
     """Every endpoint that a service uses, as its pools want it reached."""
-    return frozenset[Target]().union(*(pool.targets for pool in document.all_pools().values()))
+    return document.all_pools().targets
+
+
+def same_where_equal(paths: Paths, known: Paths) -> Paths:
+    """These paths, by the objects that are known where they are equal.
+
+    What follows from those need not be made again after an event that changes none of them.
+    """
+    if paths is known:
+        return known
+    merged = {
+        target: other if (other := known.get(target)) == path else path
+        for target, path in paths.items()
+    }
+    is_same = len(merged) == len(known) and all(map(is_, merged.values(), map(known.get, merged)))
+    return known if is_same else merged
 
 
 def build_desired(
@@ -85,9 +103,8 @@ def build_desired(
     Raises ConfigError where a pool's table cannot hold its endpoints.
     """
     asked = document.all_pools()
-    listed = Counter(e.address for pool in asked.values() for e in pool.endpoints)
     routed = {service.pool_name for service in document.services if service.quic}
-    builder = _Builder(document.cluster.hash_seed, paths, actual)
+    builder = _Builder(document.cluster.hash_seed, paths, actual, previous)
     before = {} if previous is None else previous.pools
     pools = {
         name: builder.build(name, pool, before.get(name), down[name], is_routed=name in routed)
@@ -99,11 +116,12 @@ def build_desired(
         # How many packets are sampled is not the document's: a capture under way sets it.
         tuning=replace(document.tuning, sample_one_in=actual.tuning.sample_one_in),
         endpoints=previous.endpoints if previous and same else _endpoints(pools.values()),
-        down=_down_everywhere(listed, down),
+        down=_down_everywhere(asked.listed, down),
         disabled=disabled_sets(document),
-        listed=listed,
-        pools=pools,
+        listed=asked.listed,
+        pools=previous.pools if previous and same else pools,
         services={key: service.entry for service in document.services for key in service.keys},
+        paths=paths,
     )
 
 
@@ -130,8 +148,11 @@ def _endpoints(pools: Iterable[DesiredPool]) -> Mapping[Reach, Path | None]:
 class _Builder:
     """Builds pools, as far as they are not as they were."""
 
-    def __init__(self, seed: int, paths: Paths, actual: Forwarding) -> None:
+    def __init__(
+        self, seed: int, paths: Paths, actual: Forwarding, previous: Desired | None
+    ) -> None:
         self._seed, self._paths, self._actual = seed, paths, actual
+        self._has_same_paths = previous is not None and previous.paths is paths
 
     def build(
         self,
@@ -143,14 +164,16 @@ class _Builder:
         is_routed: bool,
     ) -> DesiredPool:
         """What is wanted of a pool, given what was wanted of it before."""
-        ways = tuple(map(self._paths.__getitem__, pool.targets))
-        if (
+        stays = (
             before is not None
             and before.pool is pool
             and before.table.seed == self._seed
             and (before.down, before.is_routed) == (down, is_routed)
-            and all(map(is_, ways, before.ways))
-        ):
+        )
+        if before is not None and stays and self._has_same_paths:
+            return before
+        ways = tuple(map(self._paths.__getitem__, pool.targets))
+        if before is not None and stays and all(map(is_, ways, before.ways)):
             return before
         table = _table(self._seed, name, pool, down, None if before is None else before.table)
         reaches = {

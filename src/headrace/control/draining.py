@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from math import inf
 
 from headrace.control.beliefs import DownSets
-from headrace.model import Document, IPAddress, OperatorState
+from headrace.model import Document, IPAddress
 
 _Place = tuple[str, IPAddress]  # an endpoint of a pool
 
@@ -47,7 +47,6 @@ class Drains:
 
 
 def _drains(document: Document) -> Iterator[tuple[_Place, float]]:
-    for name, pool in document.all_pools().items():
-        for each in pool.endpoints:
-            if each.state is OperatorState.DRAINING and each.drain_timeout_s is not None:
-                yield (name, each.address), each.drain_timeout_s
+    for name, each in document.all_pools().draining:
+        if each.drain_timeout_s is not None:
+            yield (name, each.address), each.drain_timeout_s

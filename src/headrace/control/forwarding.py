@@ -1,6 +1,8 @@
 """Has the kernel forward what is desired, and follow beliefs without a look at anything else."""
 
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from headrace.control.apply import apply_step
 from headrace.control.beliefs import down_sets
@@ -17,7 +19,10 @@ from headrace.control.plan import (
     plan_forwarding,
 )
 from headrace.control.ports import Dataplane
-from headrace.model import Document, IPAddress, IPNetwork, UnavailableError
+from headrace.model import Document, Forwarding, IPAddress, IPNetwork, UnavailableError
+
+_ROUNDS = 2
+"""The second mends what another program has changed since the kernel was read back last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,68 +42,96 @@ class Forwarder:
         self._in_force: InForce | None = None
         self._wanted: Desired | None = None
         self._agreed: Agreed | None = None
+        self._lock = asyncio.Lock()  # who changes it may have to wait for room
 
     @property
     def wanted(self) -> Desired | None:
         """What was wanted last; what of it stays saves work."""
         return self._wanted
 
+    @property
+    def in_force(self) -> InForce | None:
+        """What the kernel forwards, if it took all of it."""
+        return self._in_force
+
+    def actual(self) -> Forwarding:
+        """What the kernel forwards, as it was read back last if all was as desired then.
+
+        Another program may have changed it since: who relies on it reads it again afterwards.
+        """
+        if self._agreed is None:
+            return self._dataplane.read()
+        return replace(self._agreed.actual, tuning=self._dataplane.tuning())
+
     def fresh(self, document: Document) -> frozenset[str]:
-        """The document's services that the kernel forwards as was wanted last, by label."""
-        if self._wanted is None:
+        """The document's services that packets are forwarded by as was wanted last, by label."""
+        if self._wanted is None or not self._dataplane.is_followed:
             return frozenset()
         in_force = self._in_force
         if in_force is not None and in_force.document is document:
             return all_services(document)  # as was read back
         return fresh_services(document, self._wanted, self._dataplane.read())
 
-    @property
-    def in_force(self) -> InForce | None:
-        """What the kernel forwards, if it took all of it."""
-        return self._in_force
-
-    def put(
-        self, document: Document, desired: Desired, view: View, heard: frozenset[IPNetwork]
+    async def put(
+        self,
+        document: Document,
+        desired: Desired,
+        look: Callable[[], View],
+        heard: frozenset[IPNetwork],
+        *,
+        thorough: bool,
     ) -> int:
         """Have it forwarded, save what these prefixes still stand on; the number of steps.
 
+        A `thorough` one looks for what another program has changed, as well.
+        What `look` shows at first is followed; who sees anything else meanwhile calls `follow`.
         Raises LbError where the kernel did not take it; what is in force is not known then.
         """
-        # Between this and the read-back nothing else runs, so that beliefs cannot be undone.
-        down = down_sets(desired.disabled, view.judged, view.over)
-        desired, _ = with_down(desired, down)
-        self._in_force, self._wanted = None, desired
-        actual = self._dataplane.read()
-        split = hold_back(plan_forwarding(desired, actual, self._agreed), actual, heard)
-        for step in split.free:
-            apply_step(step, self._dataplane)
-        actual = self._dataplane.read()
-        steps = plan_forwarding(desired, actual, self._agreed)
-        self._agreed = None if steps else Agreed(desired, actual)
-        left = hold_back(steps, actual, heard).free
-        if left:
-            raise UnavailableError(f"the kernel did not take {len(left)} steps, first {left[0]}")
-        self._dataplane.commit()
-        self._in_force = InForce(document, desired, held_down(desired, actual))
-        return len(split.free)
+        async with self._lock:
+            view = look()
+            down = down_sets(desired.disabled, view.judged, view.over)
+            desired, _ = with_down(desired, down)
+            actual = self.actual()
+            agreed, self._agreed = self._agreed, None
+            self._in_force, self._wanted = None, desired
+            steps, count = plan_forwarding(desired, actual, agreed), 0
+            for _ in range(_ROUNDS):
+                free = hold_back(steps, actual, heard).free
+                for step in free:
+                    await apply_step(step, self._dataplane)
+                count += len(free)
+                actual = self._dataplane.read(whole=thorough)
+                steps = plan_forwarding(desired, actual, agreed)
+                left = hold_back(steps, actual, heard).free
+                if not left:
+                    break
+            if left:
+                raise UnavailableError(
+                    f"the kernel did not take {len(left)} steps, first {left[0]}"
+                )
+            self._agreed = None if steps else Agreed(desired, actual)
+            self._dataplane.commit()
+            self._in_force = InForce(document, desired, held_down(desired, actual))
+            return count
 
-    def follow(self, view: View) -> list[str]:
-        """Take the flows from whom this view says is down; the pools whose table changed.
+    async def follow(self, look: Callable[[], View]) -> list[str]:
+        """Take the flows from whom the view says is down; the pools whose table changed.
 
         Only those tables are written. Raises LbError as `put` does.
         """
-        if self._in_force is None:
-            return []
-        before = self._in_force
-        down = down_sets(before.desired.disabled, view.judged, view.over)
-        desired, names = with_down(before.desired, down)
-        if not names:
-            return []
-        self._in_force, self._wanted = None, desired
-        for step in _steps(before, desired, names):
-            apply_step(step, self._dataplane)
-        self._in_force = InForce(before.document, desired, before.held)
-        return names
+        async with self._lock:
+            if self._in_force is None:
+                return []
+            before, view = self._in_force, look()
+            down = down_sets(before.desired.disabled, view.judged, view.over)
+            desired, names = with_down(before.desired, down)
+            if not names:
+                return []
+            self._in_force, self._wanted, self._agreed = None, desired, None
+            for step in _steps(before, desired, names):
+                await apply_step(step, self._dataplane)
+            self._in_force = InForce(before.document, desired, before.held)
+            return names
 
 
 def _steps(before: InForce, desired: Desired, names: list[str]) -> list[Step]:

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from operator import is_
+from typing import NamedTuple
 
 from headrace.control.announce import Strength, Wish, wish_of
 from headrace.control.beliefs import DownSets, PoolHealth
 from headrace.control.desired import Desired, Paths
+from headrace.control.kept import Kept
 from headrace.model import (
     Document,
     Endpoint,
@@ -15,12 +18,12 @@ from headrace.model import (
     IPNetwork,
     Path,
     Pool,
-    Service,
     Target,
     Unresolved,
 )
 
 _UNCHECKED = PoolHealth()
+_NOBODY = frozenset[IPAddress]()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ def fresh_services(document: Document, desired: Desired, actual: Forwarding) -> 
 
 def all_services(document: Document) -> frozenset[str]:
     """The labels of all services, for a ground that will be once it is read back."""
-    return frozenset(service.label for service in document.services)
+    return document.labels
 
 
 def strength_of(pool_name: str, pool: Pool, ground: Ground, view: View) -> Strength:
@@ -77,48 +80,72 @@ class Strengths:
     """How strong each pool is, counted anew where something else is known of it."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[tuple[object, ...], Strength]] = {}
+        self._known: dict[str, _Counted] = {}
+        self._wishes = Kept[dict[IPNetwork, Wish]]()
 
     def of(self, name: str, pool: Pool, ground: Ground, view: View) -> Strength:
         """What `strength_of` says."""
-        health, over = view.judged.get(name, _UNCHECKED), view.over.get(name, frozenset())
-        basis = pool, health, ground.paths, over
+        health, over = view.judged.get(name, _UNCHECKED), view.over.get(name, _NOBODY)
         known = self._known.get(name)
-        if known is None or not all(map(_is_same, known[0], basis)):
-            known = self._known[name] = basis, strength_of(name, pool, ground, view)
-        return known[1]
+        if (
+            known is None
+            or known.pool is not pool
+            or known.health is not health
+            or known.over != over
+        ):
+            known = None
+        elif known.paths is ground.paths:
+            return known.strength
+        ways = tuple(ground.paths.get(target) for target in pool.targets)
+        strength = (
+            strength_of(name, pool, ground, view)
+            if known is None or not all(map(is_, known.ways, ways))
+            else known.strength
+        )
+        self._known[name] = _Counted(pool, health, over, ground.paths, ways, strength)
+        return strength
+
+    def wishes(self, ground: Ground, view: View) -> dict[IPNetwork, Wish]:
+        """What `wishes_of` says; the same object while it stands on the same ground."""
+        pools = ground.document.all_pools()
+        strong = {name: self.of(name, pool, ground, view) for name, pool in pools.items()}
+        basis = ground.document, ground.fresh, ground.attached, *strong.values()
+        return self._wishes.of("all", basis, lambda: _wishes(ground, strong))
 
 
-def wishes_of(
-    ground: Ground, view: View, strengths: Strengths | None = None
-) -> dict[IPNetwork, Wish]:
+class _Counted(NamedTuple):
+    """A pool's strength, and what it follows from."""
+
+    pool: Pool
+    health: PoolHealth
+    over: frozenset[IPAddress]
+    paths: Paths
+    ways: tuple[Path | Unresolved | None, ...]  # of the pool's endpoints
+    strength: Strength
+
+
+def wishes_of(ground: Ground, view: View) -> dict[IPNetwork, Wish]:
     """What is wished of every prefix that is to be announced."""
-    document = ground.document
-    if document.bgp is None:
-        return {}
-    counted, pools = strengths or Strengths(), document.all_pools()
-    strong = {name: counted.of(name, pool, ground, view) for name, pool in pools.items()}
-    found: dict[IPNetwork, list[Wish]] = {}
-    for service in document.services:
-        if service.announce:
-            works = ground.attached and service.label in ground.fresh
-            strength = strong[service.pool_name]
-            wish = strength.wish(service.min_healthy) if works else Wish.WITHDRAW
-            found.setdefault(service.prefix, []).append(wish)
-    return {
-        prefix: wishes[0] if len(wishes) == 1 else wish_of(wishes)
-        for prefix, wishes in found.items()
-    }
+    return Strengths().wishes(ground, view)
 
 
-def announcers(document: Document) -> dict[IPNetwork, Service]:
-    """By prefix to be announced: a service that says how; all of one VIP say the same."""
-    return {s.prefix: s for s in reversed(document.services) if s.announce}
-
-
-def _is_same(one: object, other: object) -> bool:
-    """Of sets, those with the same members; else the same object."""
-    return one is other or (isinstance(one, frozenset) and one == other)
+def _wishes(ground: Ground, strong: Mapping[str, Strength]) -> dict[IPNetwork, Wish]:
+    found: dict[IPNetwork, Wish] = {}
+    if ground.document.bgp is None:
+        return found
+    judged: dict[tuple[str, int | str], Wish] = {}  # few are asked the same, of few pools
+    for service in ground.document.services:
+        if not service.announce:
+            continue
+        wish = Wish.WITHDRAW
+        if ground.attached and service.label in ground.fresh:
+            asked = service.pool_name, service.min_healthy
+            if asked not in judged:
+                judged[asked] = strong[service.pool_name].wish(service.min_healthy)
+            wish = judged[asked]
+        other = found.get(service.prefix)
+        found[service.prefix] = wish if other is None else wish_of((other, wish))
+    return found
 
 
 def _path(endpoint: Endpoint, pool: Pool, ground: Ground) -> Path | Unresolved:

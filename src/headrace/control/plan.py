@@ -6,6 +6,8 @@ to go is withdrawn before the first step, what is new is announced after the las
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import compress, repeat
+from operator import is_not
 from typing import NamedTuple, TypeVar
 
 from headrace.control.desired import Desired, DesiredPool
@@ -175,8 +177,9 @@ def suspects(
 def _changed(before: Mapping[_Key, _Value], after: Mapping[_Key, _Value]) -> Iterator[_Key]:
     """The keys that have another object, or came, or went."""
     if before is not after:
-        yield from (key for key, value in after.items() if before.get(key, _NOTHING) is not value)
-        yield from before.keys() - after.keys()
+        others = map(is_not, map(before.get, after, repeat(_NOTHING)), after.values())
+        yield from compress(after, others)
+        yield from (key for key in before if key not in after)
 
 
 def _additions(

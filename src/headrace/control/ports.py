@@ -171,8 +171,8 @@ class Underlay(Protocol):
 class Dataplane(Protocol):
     """The packet path in the kernel."""
 
-    def read(self) -> Forwarding:
-        """What the kernel forwards now."""
+    def read(self, *, whole: bool = True) -> Forwarding:
+        """What the kernel forwards now; if not `whole`, of the services what was written since."""
         ...
 
     def set_hash_keys(self, keys: Sequence[int]) -> None:
@@ -189,6 +189,19 @@ class Dataplane(Protocol):
 
     def reserve(self, slot_counts: Collection[int]) -> None:
         """Make room for pools of these sizes, all there will be, at once; never necessary."""
+        ...
+
+    def tuning(self) -> Tuning:
+        """What holds for the whole data plane: a part of what `read` says, for little."""
+        ...
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether packets go by what `read` says: not before a new version's first `commit`."""
+        ...
+
+    def prepare_pool(self, name: str, slot_count: int) -> float:
+        """Make room for a pool's table; after so many seconds `put_pool` does not sleep."""
         ...
 
     def put_pool(

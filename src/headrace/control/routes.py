@@ -8,6 +8,8 @@ from headrace.model import IPNetwork
 
 Known = Mapping[IPNetwork, Route]
 
+_NEW = Route()
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -44,21 +46,24 @@ class Routes:
 
     def after(self, asked: Asked, heard: Collection[IPNetwork], now: float) -> "Routes":
         """The routes once this is asked, while peers hear these prefixes."""
-        wishes = {prefix: asked.allowed(wish) for prefix, wish in asked.wishes.items()}
-        vips = {
-            prefix: self.vips.get(prefix, Route()).after(wish, asked.hold_downs_s[prefix], now)
-            for prefix, wish in wishes.items()
-        }
+        allowed = {wish: asked.allowed(wish) for wish in Wish}
+        vips = {}
+        for prefix, wish in asked.wishes.items():
+            route = self.vips.get(prefix, _NEW)
+            if not route.announced or allowed[wish] is Wish.WITHDRAW:  # nearly all stay
+                route = route.after(allowed[wish], asked.hold_downs_s[prefix], now)
+            vips[prefix] = route
         inherited = frozenset(
             prefix
             for prefix in self.inherited & vips.keys()
-            if vips[prefix].announced and wishes[prefix] is not Wish.ANNOUNCE
+            if vips[prefix].announced and allowed[asked.wishes[prefix]] is not Wish.ANNOUNCE
         )
         return Routes(vips, self._aggregates_after(asked, vips, heard, now), inherited)
 
     def wanted(self, asked: Asked) -> frozenset[IPNetwork]:
         """What peers should hear."""
-        own = {p for p, route in self.vips.items() if route.announced} - self.inherited
+        own = {p for p, route in self.vips.items() if route.announced}
+        own -= self.inherited
         if asked.aggregate_only:
             own = {prefix for prefix in own if not any(covering(asked.aggregates, [prefix]))}
         return frozenset(own | {p for p, route in self.aggregates.items() if route.announced})
@@ -73,7 +78,7 @@ class Routes:
         vips = {p for p, route in self.vips.items() if route.announced}
         served = vips if for_all else vips & self.inherited
         return frozenset(
-            prefix for prefix in heard if prefix not in wanted and any(covering([prefix], served))
+            prefix for prefix in {*heard} - {*wanted} if any(covering([prefix], served))
         )
 
     def forgiven(self) -> "Routes":
@@ -82,8 +87,9 @@ class Routes:
 
     def held_s(self, asked: Asked, now: float) -> Iterator[float]:
         """How long each route must stay withdrawn yet."""
-        for prefix, hold_down_s in asked.hold_downs_s.items():
-            yield self.vips.get(prefix, Route()).held_s(hold_down_s, now)
+        for prefix, route in self.vips.items():
+            if not route.announced and prefix in asked.hold_downs_s:
+                yield route.held_s(asked.hold_downs_s[prefix], now)
         for prefix, route in self.aggregates.items():
             yield route.held_s(asked.hold_down_s(prefix), now)
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from itertools import islice
 
 from headrace import __version__
-from headrace.control.announce import Strength
+from headrace.control.announce import Strength, covering
 from headrace.control.announcing import Announcing
 from headrace.control.beliefs import PoolHealth
 from headrace.control.desired import Paths
 from headrace.control.draining import Drains
 from headrace.control.ground import View, reason_of
+from headrace.control.kept import Kept
 from headrace.control.ports import Dataplane, Speaker
 from headrace.control.rates import Rates
 from headrace.control.views import (
@@ -24,6 +25,7 @@ from headrace.control.views import (
     Status,
     pools_of,
 )
+from headrace.control.withheld import Withheld, withheld_of
 from headrace.model import (
     Announcement,
     BfdState,
@@ -41,13 +43,17 @@ from headrace.model import (
     Pool,
     Reach,
     Service,
+    ServiceKey,
     SessionState,
     Target,
     Unresolved,
 )
 from headrace.model.values import prefix_rank
 
-_Way = tuple[IPAddress, Encapsulation, int | None]  # an endpoint, and how a pool reaches it
+_Route = tuple[IPAddress, Encapsulation, int | None]  # an endpoint, and how a pool reaches it
+
+_UNCHECKED = PoolHealth()
+_NOTHING = Count(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +71,25 @@ class NodeState:
 
     def health_of(self, pool_name: str) -> PoolHealth:
         """What is believed of a pool's endpoints."""
-        return self.view.judged.get(pool_name, PoolHealth())
+        return self.view.judged.get(pool_name, _UNCHECKED)
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """An endpoint of a pool, and how it is reached."""
+
+    endpoint: Endpoint
+    reach: Reach | None  # None: the data plane does not have it
+    path_text: str
+    reachable: bool
+    share: float
 
 
 @dataclass(frozen=True, slots=True)
 class _Pool:
     """What holds for every service of a pool: a node has thousands of services, and few pools."""
 
+    name: str
     endpoints: tuple[EndpointView, ...]
     strength: Strength
     why_not: str  # what keeps all of its services from being served
@@ -83,68 +101,144 @@ class _Told:
 
     prefixes: frozenset[IPNetwork]
     families: frozenset[Family]  # that a session carries
+    withheld: frozenset[IPNetwork]  # that every peer's policies reject
+    aggregates: tuple[IPNetwork, ...]  # that some peer heard
 
 
-def build_status(state: NodeState, dataplane: Dataplane, speaker: Speaker) -> Status:
-    """The whole node on one screen; reads the kernel's maps and counters."""
-    document = state.document
-    forwarding = dataplane.read()
-    services = tuple(_services(state, forwarding, dataplane))
-    pools = pools_of(services)
-    peers = tuple(_peers(document, state.announcing.announced, speaker))
-    ports = tuple(PortView(name, mode) for name, mode in dataplane.modes().items())
-    left_s = state.announcing.leaves_in_s()
-    drain = "active" if left_s is None else "draining" if left_s else "drained"
-    return Status(
-        node=document.node.name or socket.gethostname(),
-        version=__version__,
-        revision=state.revision,
-        hash_seed_is_default=document.cluster.hash_seed == 0,
-        ports=ports,
-        peers=peers,
-        services=services,
-        pools=pools,
-        verdicts=tuple(dataplane.verdict_counts()),
-        drain=drain,
-        drain_left_s=left_s,
-        problems=(
-            *state.problems,
-            *speaker.alarms(),
-            *_problems(ports, peers),
-            *_distrusted(state),
-            *_unserved(services),
-            *_troubles(pools, document),
-        ),
-    )
+class StatusBuilder:
+    """Puts the picture together again and again, from the views of before where they still hold.
 
+    Counters, beliefs and sessions are read at each time.
+    """
 
-def _services(
-    state: NodeState, forwarding: Forwarding, dataplane: Dataplane
-) -> Iterator[ServiceView]:
-    document = state.document
-    peers = document.bgp.peers if document.bgp else ()
-    told = _Told(
-        frozenset(announcement.prefix for announcement in state.announcing.announced),
-        frozenset(family for peer in peers for family in peer.carried),
-    )
-    reaches = {
-        (reach.endpoint, reach.encapsulation, reach.dscp): reach for reach in forwarding.endpoints
-    }
-    keys = [key for service in document.services for key in service.keys]
-    counts = iter(dataplane.service_counts(keys))
-    pools: dict[str, _Pool] = {}
-    for service in document.services:
-        key = service.label
-        name = key if service.pool is None else service.pool
-        if name not in pools:
-            endpoints = _endpoints(name, document.pool_of(service), state, reaches, dataplane)
-            strength = state.announcing.strength(service, state.view)
-            pools[name] = _Pool(endpoints, strength, _none_serves(endpoints))
-        received = list(islice(counts, len(service.keys)))
-        is_forwarded = _is_forwarded(service, forwarding)
-        yield _service(
-            service, (key, name, pools[name]), state, told, received if is_forwarded else None
+    def __init__(self, dataplane: Dataplane, speaker: Speaker) -> None:
+        self._dataplane, self._speaker = dataplane, speaker
+        self._document: Document | None = None  # that what follows is of
+        self._keys: tuple[ServiceKey, ...] = ()  # of all services, in their order
+        self._forwarded = Kept[tuple[bool, ...]]()
+        self._prefixes = Kept[frozenset[IPNetwork]]()
+        self._withheld = Kept[Withheld]()
+        self._reaches = Kept[dict[_Route, Reach]]()
+        self._ways = Kept[tuple[_Way, ...]]()
+        self._pools: dict[str, _Pool] = {}
+        self._views = Kept[ServiceView]()
+
+    def build(self, state: NodeState) -> Status:
+        """The whole node on one screen; reads the kernel's maps and counters."""
+        document = state.document
+        self._follow(document)
+        services = tuple(self._services(state, self._dataplane.read()))
+        pools = pools_of(services)
+        withheld = self._withheld_now(state)
+        peers = tuple(_peers(document, state.announcing.announced, withheld, self._speaker))
+        ports = tuple(PortView(name, mode) for name, mode in self._dataplane.modes().items())
+        left_s = state.announcing.leaves_in_s()
+        drain = "active" if left_s is None else "draining" if left_s else "drained"
+        return Status(
+            node=document.node.name or socket.gethostname(),
+            version=__version__,
+            revision=state.revision,
+            hash_seed_is_default=document.cluster.hash_seed == 0,
+            ports=ports,
+            peers=peers,
+            services=services,
+            pools=pools,
+            verdicts=tuple(self._dataplane.verdict_counts()),
+            drain=drain,
+            drain_left_s=left_s,
+            problems=(
+                *state.problems,
+                *self._speaker.alarms(),
+                *_problems(ports, peers),
+                *_distrusted(state),
+                *_unserved(services),
+                *_troubles(pools, document),
+            ),
         )
+
+    def _follow(self, document: Document) -> None:
+        """Forget what another document had."""
+        if document is not self._document:
+            self._document = document
+            self._keys = tuple(key for service in document.services for key in service.keys)
+            self._views.keep({service.label for service in document.services})
+            self._ways.keep(document.all_pools())
+
+    def _services(self, state: NodeState, forwarding: Forwarding) -> Iterator[ServiceView]:
+        services = state.document.services
+        forwarded = self._forwarded.of(
+            "all",
+            (services, forwarding.services),
+            lambda: tuple(_is_forwarded(each, forwarding) for each in services),
+        )
+        announced = state.announcing.announced
+        peers = state.document.bgp.peers if state.document.bgp else ()
+        prefixes = self._prefixes.of(
+            "all", (announced,), lambda: frozenset(a.prefix for a in announced)
+        )
+        withheld = self._withheld_now(state).from_all
+        aggregates = state.document.bgp.aggregate if state.document.bgp else ()
+        told = _Told(
+            prefixes,
+            frozenset(family for peer in peers for family in peer.carried),
+            withheld,
+            tuple(each for each in aggregates if each in prefixes and each not in withheld),
+        )
+        counts = iter(self._dataplane.service_counts(self._keys))
+        before, self._pools = self._pools, {}
+        for service, is_forwarded in zip(services, forwarded, strict=True):
+            name = service.pool_name
+            pool = self._pools.get(name)
+            if pool is None:
+                pool = self._pool(name, service, state, forwarding)
+                if pool == before.get(name):
+                    pool = before[name]  # so that views of its services still hold
+                self._pools[name] = pool
+            received = _sum(list(islice(counts, len(service.ports))))
+            yield self._service(service, pool, state, told, received if is_forwarded else None)
+
+    def _service(
+        self,
+        service: Service,
+        pool: _Pool,
+        state: NodeState,
+        told: _Told,
+        received: Count | None,
+    ) -> ServiceView:
+        """A service's view; nothing was received where the data plane does not have it."""
+        announced = bool(told.prefixes) and (
+            service.prefix in told.prefixes or state.announcing.is_covered(service)
+        )
+        if service.prefix in told.withheld:
+            announced = any(covering(told.aggregates, [service.prefix]))
+        if received is None:
+            why_not = "the data plane does not have it yet"
+        else:
+            why_not = pool.why_not or _why_not(service, pool.strength, state, told)
+        return self._views.of(
+            service.label,
+            (service, pool, announced, why_not, received),
+            lambda: _view(service, pool, received, announced=announced, why_not=why_not),
+        )
+
+    def _withheld_now(self, state: NodeState) -> Withheld:
+        bgp, announced = state.document.bgp, state.announcing.announced
+        return self._withheld.of("all", (bgp, announced), lambda: withheld_of(bgp, announced))
+
+    def _pool(self, name: str, service: Service, state: NodeState, forwarding: Forwarding) -> _Pool:
+        """A pool, by one of its services."""
+        pool = state.document.pool_of(service)
+        reaches = self._reaches.of(
+            "all",
+            (forwarding.endpoints,),
+            lambda: {(r.endpoint, r.encapsulation, r.dscp): r for r in forwarding.endpoints},
+        )
+        ways = self._ways.of(
+            name, (pool, state.paths, reaches), lambda: _ways(pool, state.paths, reaches)
+        )
+        endpoints = tuple(_endpoint(name, way, state, self._dataplane) for way in ways)
+        strength = state.announcing.strength(service, state.view)
+        return _Pool(name, endpoints, strength, _none_serves(endpoints))
 
 
 def _is_forwarded(service: Service, forwarding: Forwarding) -> bool:
@@ -152,23 +246,13 @@ def _is_forwarded(service: Service, forwarding: Forwarding) -> bool:
     return all(known.get(key) == entry for key in service.keys)
 
 
-def _service(
-    service: Service,
-    named: tuple[str, str, _Pool],
-    state: NodeState,
-    told: _Told,
-    received: list[Count] | None,
+def _view(
+    service: Service, pool: _Pool, received: Count | None, *, announced: bool, why_not: str
 ) -> ServiceView:
-    """A service by its key and its pool's name.
-
-    `received` is by port; None where the data plane does not have it.
-    """
-    key, pool_name, pool = named
-    prefix = service.prefix
     return ServiceView(
         name=service.name or "",
-        key=key,
-        pool=pool_name,
+        key=service.label,
+        pool=pool.name,
         affinity=service.affinity,
         flow_table=service.flow_table,
         sources=service.sources,
@@ -176,12 +260,10 @@ def _service(
         quic=service.quic,
         unserved=service.unserved,
         forwarding=received is not None,
-        announced=prefix in told.prefixes or state.announcing.is_covered(service),
-        why_not="the data plane does not have it yet"
-        if received is None
-        else pool.why_not or _why_not(service, pool.strength, state, told.families),
+        announced=announced,
+        why_not=why_not,
         healthy=pool.strength.healthy,
-        received=_sum(received or []),
+        received=received or _NOTHING,
         endpoints=pool.endpoints,
     )
 
@@ -192,34 +274,27 @@ def _sum(counts: list[Count]) -> Count:
     return Count(sum(c.packets for c in counts), sum(c.bytes for c in counts))
 
 
-def _endpoints(
-    pool_name: str,
-    pool: Pool,
-    state: NodeState,
-    reaches: Mapping[_Way, Reach],
-    dataplane: Dataplane,
-) -> tuple[EndpointView, ...]:
-    """A pool's endpoints, the same for each of its services."""
+def _ways(pool: Pool, paths: Paths, reaches: Mapping[_Route, Reach]) -> tuple[_Way, ...]:
+    """How a pool's endpoints are reached, and what share of its slots each has."""
     weights = sum(e.weight for e in pool.endpoints if not e.drained)
     found = []
     for endpoint in pool.endpoints:
-        reach = reaches.get((endpoint.address, pool.encapsulation, pool.fixed_dscp))
-        sent = Count(0, 0) if reach is None else dataplane.endpoint_count(reach)
-        found.append(_endpoint(endpoint, (pool_name, pool), weights, state, (reach, sent)))
+        path = paths.get(
+            Target(endpoint.address, pool.encapsulation), Unresolved("not looked up yet")
+        )
+        way = _Way(
+            endpoint,
+            reaches.get((endpoint.address, pool.encapsulation, pool.fixed_dscp)),
+            path_text=_path_text(path),
+            reachable=isinstance(path, Path),
+            share=0.0 if endpoint.drained or not weights else endpoint.weight / weights,
+        )
+        found.append(way)
     return tuple(found)
 
 
-def _endpoint(
-    endpoint: Endpoint,
-    named: tuple[str, Pool],
-    weights: int,
-    state: NodeState,
-    counted: tuple[Reach | None, Count],
-) -> EndpointView:
-    pool_name, pool = named
-    reach, sent = counted
-    target = Target(endpoint.address, pool.encapsulation)
-    path = state.paths.get(target, Unresolved("not looked up yet"))
+def _endpoint(pool_name: str, way: _Way, state: NodeState, dataplane: Dataplane) -> EndpointView:
+    endpoint, reach = way.endpoint, way.reach
     health = state.health_of(pool_name)
     return EndpointView(
         address=endpoint.address,
@@ -227,11 +302,11 @@ def _endpoint(
         state=endpoint.state,
         health=health.health_of(endpoint.address),
         why=reason_of(health, endpoint.address),
-        share=0.0 if endpoint.drained or not weights else endpoint.weight / weights,
+        share=way.share,
         server_id=endpoint.server_id,
-        path=_path_text(path),
-        reachable=isinstance(path, Path),
-        sent=sent,
+        path=way.path_text,
+        reachable=way.reachable,
+        sent=_NOTHING if reach is None else dataplane.endpoint_count(reach),
         packets_per_s=None if reach is None else state.rates.packets_per_s(reach),
         flows_seen=None if reach is None else state.rates.flows_seen(reach),
         drain_left_s=state.drains.left_s(pool_name, endpoint.address, time.monotonic()),
@@ -258,17 +333,17 @@ def _none_serves(endpoints: tuple[EndpointView, ...]) -> str:
     return ""
 
 
-def _why_not(
-    service: Service, strength: Strength, state: NodeState, heard: frozenset[Family]
-) -> str:
-    """Why a service that is forwarded is not announced; `heard` is what peers can be told."""
+def _why_not(service: Service, strength: Strength, state: NodeState, told: _Told) -> str:
+    """Why a service that is forwarded is not announced."""
     if service.announce and state.document.bgp is None:
         return "it is to be announced, but the document has no bgp section"
     reason = state.announcing.reason(service, strength)
     if reason or not service.announce:
         return reason
     family = Family.of(service.prefix)
-    if family in heard:
+    if service.prefix in told.withheld and not any(covering(told.aggregates, [service.prefix])):
+        return "the export policies of every BGP peer reject its route; see bgp.policies"
+    if family in told.families:
         return ""
     return (
         f"it is to be announced, but no BGP peer hears IPv{family.version} prefixes; "
@@ -277,21 +352,30 @@ def _why_not(
 
 
 def _peers(
-    document: Document, announced: frozenset[Announcement], speaker: Speaker
+    document: Document,
+    announced: frozenset[Announcement],
+    withheld: Withheld,
+    speaker: Speaker,
 ) -> Iterator[PeerView]:
     prefixes = sorted((announcement.prefix for announcement in announced), key=prefix_rank)
     for peer in document.bgp.peers if document.bgp else ():
         state, since = speaker.sessions.get(peer.address, (SessionState.DOWN, time.monotonic()))
         bfd, _ = speaker.watched.get(peer.address, (BfdState.DOWN, 0.0))
+        rejected = withheld.by_peer.get(peer.address, frozenset())
         yield PeerView(
             address=peer.address,
             as_number=peer.as_number,
             state=state,
             since_s=time.monotonic() - since,
             bfd=bfd if document.bgp and document.bgp.is_watched(peer) else BfdState.OFF,
-            announced=tuple(prefix for prefix in prefixes if Family.of(prefix) in peer.carried)
+            announced=tuple(
+                prefix
+                for prefix in prefixes
+                if Family.of(prefix) in peer.carried and prefix not in rejected
+            )
             if state is SessionState.UP
             else (),
+            rejected=tuple(sorted(rejected, key=prefix_rank)),
         )
 
 

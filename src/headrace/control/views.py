@@ -82,6 +82,7 @@ class PeerView:
     since_s: float  # seconds in that state
     bfd: BfdState
     announced: tuple[IPNetwork, ...]
+    rejected: tuple[IPNetwork, ...] = ()  # what its export policies keep from it
 
 
 @dataclass(frozen=True, slots=True)

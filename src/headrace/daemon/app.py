@@ -26,6 +26,7 @@ from headrace.api import (
 )
 from headrace.bgp import BgpSpeaker, end_orphan
 from headrace.control import Controller, LogLevel, SessionChanged, World, restore
+from headrace.daemon.collecting import freeze_now, freeze_what_stays
 from headrace.daemon.exposing import expose_metrics
 from headrace.daemon.host import ThisHost
 from headrace.daemon.lock import instance_lock
@@ -145,9 +146,9 @@ class _Tasks:
 
     async def run(self, settings: Settings, listeners: Listeners, document: Document) -> None:
         """Run until a signal; then withdraw, end the sessions, and stop the rest."""
-        # What was imported lives as long as the daemon: a collection need not walk it, for 0.1 s.
-        gc.collect()
-        gc.freeze()
+        freeze_now()
+        freeze_what_stays()
+        gc.enable()  # `headrace run` has it off while it imports
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

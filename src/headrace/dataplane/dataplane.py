@@ -87,7 +87,7 @@ class Dataplane:
 
     def __init__(self, directory: FilePath, now: Callable[[], float] = time.monotonic) -> None:
         self._loader = Loader(_PROGRAM, directory)
-        lines = SlotLines(self._loader)
+        lines = SlotLines(self._loader, now)
         fds = self._loader.map_fds
         self._settings = SharedArray(fds["settings"], layout.Settings).values[0]
         self._ports = SharedArray(fds["ports"], layout.Port)
@@ -104,8 +104,11 @@ class Dataplane:
 
     # --- reading -------------------------------------------------------------------------------
 
-    def read(self) -> Forwarding:
-        """What the kernel forwards now."""
+    def read(self, *, whole: bool = True) -> Forwarding:
+        """What the kernel forwards now.
+
+        If not `whole`, of the services only those are read back that were written here since.
+        """
         names, ids_of = self._pools.names(), self._server_ids.read()
         addresses = self._endpoints.addresses() if ids_of else {}
         server_ids = {
@@ -117,10 +120,19 @@ class Dataplane:
             hash_keys=tuple(self._settings.hash_keys),
             endpoints=self._endpoints.read(),
             pools=self._pools.stamps(),
-            services=self._services.read(names),
+            services=self._services.read(names, whole=whole),
             down=self._endpoints.down(),
             server_ids={name: ids for name, ids in server_ids.items() if ids},
-            tuning=self._tuning(),
+            tuning=self.tuning(),
+        )
+
+    def tuning(self) -> Tuning:
+        """What holds for the whole node."""
+        return Tuning(
+            self._settings.answers_per_s,
+            self._settings.udp_idle_s,
+            int.from_bytes(bytes(self._settings.gue_port), "big"),
+            self._settings.sample_one_in,
         )
 
     def tables(self) -> Tables:
@@ -151,7 +163,7 @@ class Dataplane:
                 for number, endpoint in ids.items()
                 if pool in names
             },
-            tuning=self._tuning(),
+            tuning=self.tuning(),
         )
 
     def explain(self, flows: Iterable[Flow]) -> list[Explanation]:
@@ -222,6 +234,14 @@ class Dataplane:
         """
         self._pools.reserve(slot_counts)
 
+    def prepare_pool(self, name: str, slot_count: int) -> float:
+        """Make room for a pool's table of so many slots; how long `put_pool` would sleep now.
+
+        Packets may be at the place, or in the program of before there was room. Who waits so long
+        first, and lets others work meanwhile, need not sleep then.
+        """
+        return self._pools.prepare(name, slot_count)
+
     def put_pool(
         self, name: str, reaches: Sequence[Reach], owners: Sequence[int], stamp: int
     ) -> None:
@@ -243,6 +263,11 @@ class Dataplane:
             self._pools.index_of(pool),
             {number: self._endpoints.index_of(reach) for number, reach in server_ids.items()},
         )
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether packets go by these maps: not while another version's program forwards yet."""
+        return not self._loader.is_held
 
     def commit(self) -> None:
         """All is put: where another version's program forwards yet, this one's takes over."""
@@ -331,14 +356,6 @@ class Dataplane:
 
     def _is_held(self, endpoint: int) -> bool:
         return self._pools.holds(endpoint) or self._server_ids.names(endpoint)
-
-    def _tuning(self) -> Tuning:
-        return Tuning(
-            self._settings.answers_per_s,
-            self._settings.udp_idle_s,
-            int.from_bytes(bytes(self._settings.gue_port), "big"),
-            self._settings.sample_one_in,
-        )
 
 
 def _mode(ifindex: int) -> str:

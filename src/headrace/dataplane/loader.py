@@ -57,7 +57,8 @@ class Loader:
         self._program = program
         self._directory = directory
         self._program_fd = -1
-        self._is_held = False
+        self.is_held = False
+        """Whether `commit` waits for `release`."""
         self.map_fds: dict[str, int] = {}
         self.made: set[str] = set()
         """The maps that no earlier daemon left as this program needs them: they were empty."""
@@ -98,17 +99,17 @@ class Loader:
 
         Where an earlier version's program is attached, it forwards by its own maps meanwhile.
         """
-        self._is_held = bool(self._link_pins())
+        self.is_held = bool(self._link_pins())
 
     def release(self) -> None:
         """Commit if that was held back."""
-        if self._is_held:
-            self._is_held = False
+        if self.is_held:
+            self.is_held = False
             self.commit()
 
     def commit(self) -> None:
         """Pin what was loaded and have the attached interfaces run it, unless that is held back."""
-        if self._is_held:
+        if self.is_held:
             return
         self._pin_maps()
         self._pin(self._program_fd, self._directory / "programs" / self._program.name)

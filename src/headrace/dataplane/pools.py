@@ -91,6 +91,13 @@ class Pools:
 
     # --- changing ----------------------------------------------------------------------------
 
+    def prepare(self, name: str, slot_count: int) -> float:
+        """Have `put` need no sleep for a table of so many slots after so many seconds."""
+        index = self._index.get(name)
+        if index is not None and self._has_history(index, slot_count):
+            return self._lines.wait_s(self._now())
+        return self._lines.prepare(self._regions.values(), lines_for(slot_count), self._now())
+
     def put(
         self,
         name: str,
@@ -99,7 +106,7 @@ class Pools:
         stamp: int,
         down: Collection[int],
     ) -> None:
-        """Write a pool's lookup table.
+        """Write a pool's lookup table; sleeps until it may be, unless that was prepared.
 
         `owners` has an index into `labels` a slot, and those are indexes of endpoints, as are
         `down`.
@@ -108,6 +115,7 @@ class Pools:
         index = self._index.get(name)
         unstable: set[int] = set()
         if index is not None and self._has_history(index, len(words)):
+            self._lines.rest(self._now())
             unstable = self._change(index, words, stamp, down)
         else:
             index = self._place(name, words, stamp)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from headrace.dataplane import encoding, layout
 from headrace.dataplane.indexes import Indexes
-from headrace.dataplane.maps import Counters, HashMap, SharedArray, Snapshot
+from headrace.dataplane.maps import Counters, HashMap, NotingMap, SharedArray, Snapshot
 from headrace.dataplane.shortcuts import Shortcuts
 from headrace.dataplane.sources import Clients, Sources
 from headrace.model import Count, IPNetwork, Protocol, ServiceEntry, ServiceKey, Unserved
@@ -90,9 +90,9 @@ class Services:
         now: Callable[[], float],
     ) -> None:
         v4, v6 = layout.ServiceKey4, layout.ServiceKey6
-        self._maps: dict[int, HashMap[encoding.ServiceKeyEntry, layout.Service]] = {
-            4: HashMap(fds["services4"], v4, layout.Service),
-            6: HashMap(fds["services6"], v6, layout.Service),
+        self._maps: dict[int, NotingMap[encoding.ServiceKeyEntry, layout.Service]] = {
+            4: NotingMap(fds["services4"], v4, layout.Service),
+            6: NotingMap(fds["services6"], v6, layout.Service),
         }
         self._prefixes = HashMap(fds["vip_prefixes"], layout.PrefixKey, layout.Number)
         self._vips = SharedArray(fds["vip_filter"], layout.VipFilter).values[0]
@@ -101,9 +101,14 @@ class Services:
         self._groups: defaultdict[encoding.Vip, dict[Protocol, _Group]] = defaultdict(dict)
         self._shown: set[encoding.Vip] = set()
         self._bits: Counter[int] = Counter()  # VIPs shown, by their bit of the filter
-        self._basis: object = None  # what was read last
+        self._raw: list[Snapshot] = []  # what was read last, if that was all
+        self._lists: Mapping[int, Clients] = {}
+        self._meaning: object = None  # of the numbers in it
         self._rows: dict[bytes, _Row] = {}
+        self._passes: set[encoding.Vip] = set()  # VIPs that pass on what no service is for
         self._read: dict[ServiceKey, ServiceEntry] = {}
+        self._counted: tuple[ServiceKey, ...] | None = None  # that counts were asked for last
+        self._numbers: list[int | None] = []  # their counters
         services = list(self._service_items())
         self._shortcuts = Shortcuts(fds, services, now)
         self._sources = Sources(fds, (entry.sources for _, entry in services), now)
@@ -116,55 +121,97 @@ class Services:
 
     # --- reading -----------------------------------------------------------------------------
 
-    def read(self, pools: Mapping[int, str]) -> dict[ServiceKey, ServiceEntry]:
+    def read(
+        self, pools: Mapping[int, str], *, whole: bool = True
+    ) -> dict[ServiceKey, ServiceEntry]:
         """The services, given the pools' names by index; the same object while they are the same.
 
-        One that does not hang together is of no pool: control writes it again.
+        One that does not hang together is of no pool: control writes it again. If not `whole`, only
+        what was written here is read back; the rest is as it was read last.
         """
-        raw = [entries.snapshot() for entries in self._maps.values()]
-        lists = self._sources.read()
-        basis = raw, lists, pools
-        if basis != self._basis:
-            self._basis = basis
-            self._rows = self._read_rows(raw)
-            self._read = self._read_entries(lists, pools)
+        came, gone = self._read_rows() if whole else self._read_written()
+        lists = self._sources.read() if whole or came else self._lists
+        meaning = lists, pools
+        if not came and not gone and meaning == self._meaning:
+            return self._read
+        if meaning != self._meaning or any(row.is_passing for row in (*came, *gone)):
+            rows = self._rows.values()
+            self._passes = {encoding.vip_of(row.key) for row in rows if row.is_passing}
+            came, self._read = list(rows), {}
+        self._lists, self._meaning = lists, meaning
+        found = self._read.copy()
+        for row in gone:
+            if row.service is not None:
+                found.pop(row.service, None)
+        found.update(self._read_entries(came, lists, pools))
+        self._read = found
         return self._read
 
-    def _read_rows(self, raw: Iterable[Snapshot]) -> dict[bytes, _Row]:
-        """The services' entries and the VIPs' marks; what is as it was needs no decoding."""
-        before, rows = self._rows, dict[bytes, _Row]()
-        for entries, found in zip(self._maps.values(), raw, strict=True):
-            for key, value in entries.entries_of(found):
-                row = before.get(key)
+    def _read_rows(self) -> tuple[list[_Row], list[_Row]]:
+        """Read the services' entries and the VIPs' marks: those that came, those that are gone.
+
+        One with another value is in both; what is as it was needs no decoding.
+        """
+        came, gone = list[_Row](), list[_Row]()
+        raw = [entries.snapshot() for entries in self._maps.values()]
+        if raw == self._raw and not any(entries.written for entries in self._maps.values()):
+            return came, gone
+        before, self._rows, self._raw = self._rows, {}, raw
+        for entries, snapshot in zip(self._maps.values(), raw, strict=True):
+            entries.written.clear()
+            for key, value in entries.entries_of(snapshot):
+                row = before.pop(key, None)
                 if row is None or row.raw != value:
+                    gone += [] if row is None else [row]
                     row = _Row(value, entries.key_of(key), entries.value_of(value))
-                rows[key] = row
-        return rows
+                    came.append(row)
+                self._rows[key] = row
+        return came, [*gone, *before.values()]
+
+    def _read_written(self) -> tuple[list[_Row], list[_Row]]:
+        """The same of entries that were written since they were read last."""
+        came, gone = list[_Row](), list[_Row]()
+        for entries in self._maps.values():
+            for raw in entries.written:
+                row = self._rows.pop(raw, None)
+                gone += [] if row is None else [row]
+                key = entries.key_of(raw)
+                value = entries.get(key)
+                if value is not None:
+                    self._rows[raw] = _Row(bytes(value), key, value)
+                    came.append(self._rows[raw])
+            if entries.written:
+                self._raw = []  # it is of before
+                entries.written.clear()
+        return came, gone
 
     def _read_entries(
-        self, lists: Mapping[int, Clients], pools: Mapping[int, str]
-    ) -> dict[ServiceKey, ServiceEntry]:
-        rows = self._rows.values()
-        passes = {encoding.vip_of(row.key) for row in rows if row.is_passing}
-        found = {}
+        self, rows: Iterable[_Row], lists: Mapping[int, Clients], pools: Mapping[int, str]
+    ) -> Iterator[tuple[ServiceKey, ServiceEntry]]:
         for row in rows:
             if row.service is not None:
                 clients = lists.get(row.sources) if row.sources else _EVERYBODY
                 pool = "" if clients is None else pools.get(row.pool, "")
-                is_passing = bool(passes) and row.service.vip in passes
-                found[row.service] = row.entry(pool, clients or _EVERYBODY, is_passing)
-        return found
+                is_passing = bool(self._passes) and row.service.vip in self._passes
+                yield row.service, row.entry(pool, clients or _EVERYBODY, is_passing)
 
     def counts(self, keys: Iterable[ServiceKey]) -> list[Count]:
-        """Packets that came for each of these services, in their order."""
+        """Packets that came for each of these services, in their order.
+
+        Quick where the same tuple is asked for again.
+        """
+        if keys is not self._counted:
+            entries = map(self._entry, keys)
+            self._counted = keys if isinstance(keys, tuple) else None
+            self._numbers = [None if entry is None else entry.counter for entry in entries]
         counts = self._counts.read_all()
-        entries = map(self._entry, keys)
-        return [Count(0, 0) if entry is None else counts[entry.counter] for entry in entries]
+        return [Count(0, 0) if number is None else counts[number] for number in self._numbers]
 
     # --- changing ----------------------------------------------------------------------------
 
     def put(self, key: ServiceKey, entry: ServiceEntry, pool: int) -> None:
         """Serve a VIP, protocol and port from the pool with an index."""
+        self._counted = None
         known = self._entry(key)
         counter = self._counters.take() if known is None else known.counter
         if known is None:
@@ -189,6 +236,7 @@ class Services:
         known = self._entry(key)
         if known is None:
             return
+        self._counted = None
         group = self._group(key)
         group.remove(key.port)
         if not group.entries:

@@ -4,8 +4,9 @@ from __future__ import annotations  # array[int] needs it before Python 3.12
 
 import time
 from array import array
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import NamedTuple, overload
 
 from headrace.dataplane.indexes import REST_S
@@ -95,28 +96,55 @@ class SlotLines:
     Loads the program, which decides how large the two arrays are.
     """
 
-    def __init__(self, loader: Loader) -> None:
-        self._loader = loader
+    def __init__(self, loader: Loader, now: Callable[[], float]) -> None:
+        self._loader, self._now = loader, now
         self._resting: list[tuple[float, Region]] = []
+        self._grown_s = -inf
         self._load(_LINES_AT_FIRST)
 
-    def find(self, taken: Iterable[Region], line_count: int, now: float) -> Region:
-        """A region that no table and no packet uses."""
+    def wait_s(self, now: float) -> float:
+        """How long it takes yet until no packet is in the program of before the array grew.
+
+        No table is written meanwhile, as it would be where such packets cannot look.
+        """
+        return max(self._grown_s + _REST_AT_LEAST_S - now, 0.0)
+
+    def rest(self, now: float) -> None:
+        """Sleep as long as `wait_s` says."""
+        time.sleep(self.wait_s(now))
+        self._grown_s = -inf
+
+    def prepare(self, taken: Collection[Region], line_count: int, now: float) -> float:
+        """Have `find` need no sleep after so many seconds, in which others may work."""
+        if self._find_free(taken, line_count, now) is None:
+            rested = self._find_rested(taken, line_count, now)
+            if rested is not None:
+                return max(rested[0] - now, self.wait_s(now))
+            self._grow(capacity_for(len(self._lines) + line_count))
+        return self.wait_s(now)
+
+    def find(self, taken: Collection[Region], line_count: int, now: float) -> Region:
+        """A region that no table and no packet uses; sleeps until there is one."""
+        time.sleep(self.prepare(taken, line_count, now))
+        self._grown_s = -inf  # that was slept out
+        region = self._find_free(taken, line_count, now)
+        if region is None:
+            rested = self._find_rested(taken, line_count, now)
+            if rested is None:
+                raise AssertionError("a grown array holds the table it was grown for")
+            region = rested[1]
+            self._resting = [each for each in self._resting if not region.meets(each[1])]
+        return region
+
+    def _find_free(self, taken: Iterable[Region], line_count: int, now: float) -> Region | None:
+        """A region that nothing has used for long, if there is one."""
         rested = [each for since, each in self._resting if since <= now - REST_S]
         self._resting = [(since, each) for since, each in self._resting if since > now - REST_S]
         for each in rested:
             if each.line_count == line_count:  # nearly always, without a look at all the others
                 return each
         resting = [each for _, each in self._resting]
-        region = find_region([*taken, *resting], line_count, len(self._lines))
-        if region is None:
-            region = self._find_rested(taken, line_count, now)
-        if region is None:
-            self._grow(capacity_for(len(self._lines) + line_count))
-            region = find_region([*taken, *resting], line_count, len(self._lines))
-        if region is None:
-            raise AssertionError("a grown array holds the table it was grown for")
-        return region
+        return find_region([*taken, *resting], line_count, len(self._lines))
 
     def retire(self, region: Region, now: float) -> None:
         """Let a region rest until no packet can be reading it any more."""
@@ -149,20 +177,20 @@ class SlotLines:
         """The same as values, each read when it is asked for."""
         return _Ages(self.ages(region))
 
-    def _find_rested(self, taken: Iterable[Region], line_count: int, now: float) -> Region | None:
-        """A region of which a part has rested for a while only; None if growing is better."""
+    def _find_rested(
+        self, taken: Collection[Region], line_count: int, now: float
+    ) -> tuple[float, Region] | None:
+        """A region of which a part rests yet, and when it may be used; None: better grow."""
         for count, (since, oldest) in enumerate(self._resting, 1):
-            wait_s = since + _REST_AT_LEAST_S - now
-            if wait_s > 0 and len(self._lines) < _LINES_TO_WAIT:
+            usable_s = since + _REST_AT_LEAST_S
+            if usable_s > now and len(self._lines) < _LINES_TO_WAIT:
                 break
             region: Region | None = oldest
             if oldest.line_count != line_count:
                 resting = [each for _, each in self._resting[count:]]
                 region = find_region([*taken, *resting], line_count, len(self._lines))
             if region is not None:
-                time.sleep(max(wait_s, 0))
-                self._resting = [each for each in self._resting if not region.meets(each[1])]
-                return region
+                return usable_s, region
         return None
 
     def _load(self, line_count: int) -> None:
@@ -173,13 +201,10 @@ class SlotLines:
         self._block_ages = SharedArray(fds["block_ages"], BlockAge)
 
     def _grow(self, capacity: int) -> None:
-        """Run the program over larger arrays.
-
-        Packets may still be in the program before: no table is where it cannot look meanwhile.
-        """
+        """Run the program over larger arrays; `wait_s` tells of packets in the one before."""
         self._enlarge(capacity)
         self._loader.commit()
-        time.sleep(_REST_AT_LEAST_S)
+        self._grown_s = self._now()
 
     def _enlarge(self, capacity: int) -> None:
         """Load the program over larger arrays, with the same tables at the same places."""

@@ -38,11 +38,12 @@ def build_scene(status: Status, document: Document, process: Mapping[str, float]
 
     ValueError where the two have not the same services.
     """
-    services = tuple((label_text(service=view.key), view) for view in status.services)
+    services = tuple((f'service="{view.key}"', view) for view in status.services)  # no escapes
     asked = tuple(zip(services, document.services, strict=True))
     pools = {view.pool: view.endpoints for view in status.services}
     # Pools that reach an endpoint alike share its counter, so a counter is not told by pool.
-    ways = {view.pool: _way(each, document) for (_, view), each in asked if view.forwarding}
+    users = {view.pool: each for (_, view), each in asked if view.forwarding}
+    ways = {name: _way(each, document) for name, each in users.items()}
     endpoints, sent = _endpoints(pools, ways)
     peers = tuple(
         (label_text(peer=view.address, **{"as": view.as_number}), view) for view in status.peers

@@ -3,7 +3,7 @@
 Pure: reads nothing, sleeps never, logs nothing. Imports no other room.
 """
 
-from headrace.model.bgp import Bfd, BfdState, Bgp, Family, Peer, Role, SpeakerKind
+from headrace.model.bgp import Bfd, BfdState, Bgp, Peer, Role, SpeakerKind
 from headrace.model.document import (
     Cluster,
     Document,
@@ -49,6 +49,7 @@ from headrace.model.values import (
     Count,
     Encapsulation,
     Explanation,
+    Family,
     Flow,
     FlowTable,
     Forwarding,

@@ -12,6 +12,16 @@ from pydantic import (
     field_validator,
 )
 
+from headrace.model.exports import (
+    CommunitySet,
+    PeerSet,
+    Policy,
+    PrefixSet,
+    RouteResult,
+    check_export,
+    check_names,
+    way_of,
+)
 from headrace.model.fields import (
     Address,
     AsNumber,
@@ -19,22 +29,26 @@ from headrace.model.fields import (
     Flag,
     HoldTime,
     Metric,
+    Name,
     PortNumber,
     Prefix,
     Prepend,
+    RouteNextHop,
     RouterId,
     Ttl,
-    read_address,
     whole,
 )
 from headrace.model.limits import (
     LIMIT_AGGREGATES,
     LIMIT_COMMUNITIES,
+    LIMIT_EXPORTS,
     LIMIT_KEEP_ANNOUNCED_S,
     LIMIT_PASSWORD_BYTES,
     LIMIT_PEERS,
+    LIMIT_POLICIES,
+    LIMIT_SETS,
 )
-from headrace.model.values import IPAddress, IPNetwork
+from headrace.model.values import Family, IPAddress, IPNetwork
 
 
 class _Section(BaseModel):
@@ -65,39 +79,6 @@ class BfdState(StrEnum):
     DOWN = "down"  # nothing is heard of the peer, or nobody listens here
     INIT = "init"  # the peer is heard, and has not said that it hears us
     UP = "up"
-
-
-class Family(StrEnum):
-    """The address family of the prefixes that a session carries."""
-
-    IPV4 = "ipv4"
-    IPV6 = "ipv6"
-
-    @property
-    def version(self) -> int:
-        """Of the IP protocol."""
-        return 4 if self is Family.IPV4 else 6
-
-    @classmethod
-    def of(cls, thing: IPAddress | IPNetwork) -> "Family":
-        """The family of an address or a prefix."""
-        return cls.IPV4 if thing.version == 4 else cls.IPV6
-
-
-def _read_next_hop(value: object) -> IPAddress | str:
-    if value == "self":
-        return "self"
-    address = read_address(value)
-    if address.is_multicast or address.is_unspecified or address.is_loopback:
-        raise ValueError(f'{address} is not the address of a node; use one, or "self"')
-    if address.is_link_local:
-        raise ValueError(f"{address} is link-local, of no network in particular; use another")
-    return address
-
-
-NextHop = Annotated[
-    Annotated[str, Field(pattern="^self$")] | IPAddress, BeforeValidator(_read_next_hop)
-]
 
 
 class Bfd(_Section):
@@ -132,6 +113,19 @@ class Peer(_Section):
         default=False, description="IPv4 prefixes with an IPv6 next hop (RFC 8950)"
     )
     bfd: Flag | None = Field(None, description="watched by BFD; if absent, where bgp.bfd is there")
+    export: tuple[Name, ...] = Field(
+        (),
+        max_length=LIMIT_POLICIES,
+        description="policies that decide, in this order, what it hears",
+    )
+    export_default: RouteResult = Field(
+        RouteResult.ACCEPT, description="what becomes of routes that none of them decides on"
+    )
+
+    @property
+    def hears_all(self) -> bool:
+        """Whether it hears every route as it is."""
+        return not self.export and self.export_default is RouteResult.ACCEPT
 
     @property
     def carried(self) -> frozenset[Family]:
@@ -210,7 +204,7 @@ class Bgp(_Section):
     local_pref: Metric | None = Field(
         None, description="for iBGP peers; of services that give none; higher is preferred"
     )
-    next_hop: NextHop = Field(
+    next_hop: RouteNextHop = Field(
         "self", description="where routers send packets for the VIPs: this node, or an address"
     )
     aggregate: tuple[Prefix, ...] = Field(
@@ -240,6 +234,26 @@ class Bgp(_Section):
         None,
         description="for how long routers keep the routes of a session that just ended (RFC 4724); "
         "a dead node's too, but for BFD",
+    )
+    prefix_sets: dict[Name, PrefixSet] = Field(
+        default_factory=dict,
+        max_length=LIMIT_SETS,
+        description="prefixes that policies ask for, by name",
+    )
+    peer_sets: dict[Name, PeerSet] = Field(
+        default_factory=dict,
+        max_length=LIMIT_SETS,
+        description="addresses and prefixes of peers that policies ask for, by name",
+    )
+    community_sets: dict[Name, CommunitySet] = Field(
+        default_factory=dict,
+        max_length=LIMIT_SETS,
+        description="communities that policies ask for, by name; * is any number",
+    )
+    policies: dict[Name, Policy] = Field(
+        default_factory=dict,
+        max_length=LIMIT_POLICIES,
+        description="export policies by name, each its statements; a peer's export names them",
     )
     peers: tuple[Peer, ...] = Field(
         (), max_length=LIMIT_PEERS, description="the routers to announce to"
@@ -271,6 +285,14 @@ class Bgp(_Section):
             raise ValueError("there is no aggregate to announce; add some, or leave it out")
         return only
 
+    @field_validator("policies")
+    @classmethod
+    def _check_policies(
+        cls, policies: dict[str, Policy], info: ValidationInfo
+    ) -> dict[str, Policy]:
+        check_names(policies, info.data)
+        return policies
+
     @field_validator("peers")
     @classmethod
     def _check_peers(cls, peers: tuple[Peer, ...], info: ValidationInfo) -> tuple[Peer, ...]:
@@ -281,11 +303,27 @@ class Bgp(_Section):
                     f"[{index}] is {peer.address} as [{first[peer.address]}] is; keep one of them"
                 )
             _check_against(peer, f"[{index}]", info)
+        known = {key: info.data.get(key, {}) for key in ("policies", "peer_sets")}
+        ways = {
+            way_of(peer.address, peer.export, peer.export_default, **known)
+            for peer in peers
+            if not peer.hears_all
+        }
+        if len(ways) > LIMIT_EXPORTS:
+            raise ValueError(
+                f"{len(ways)} different exports are over the limit of {LIMIT_EXPORTS}; "
+                "have some peers hear the same"
+            )
         return peers
 
 
 def _check_against(peer: Peer, path: str, info: ValidationInfo) -> None:
     """Refuse what the section's other keys do not allow a peer."""
+    if "policies" in info.data:
+        try:
+            check_export(peer.export, info.data["policies"])
+        except ValueError as error:
+            raise ValueError(f"{path}.export{error}") from error
     if peer.bfd and info.data.get("bfd") is None:
         raise ValueError(f"{path}.bfd is true, but bgp.bfd is absent; add it, as {{}}")
     if info.data.get("speaker") is SpeakerKind.BIRD and '"' in (peer.password or ""):

@@ -5,9 +5,10 @@ turns text into it and back.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -84,6 +85,9 @@ class _Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    depth: ClassVar[int] = 1
+    """How deep it lies in a document's JSON."""
+
     def __copy__(self) -> Self:
         """The same values, and nothing that followed from them: a copy is made to get others."""
         copied = super().__copy__()
@@ -93,9 +97,13 @@ class _Section(BaseModel):
 
     @cached_property
     def canonical(self) -> str:
-        """Canonical JSON, without what is the default: equal sections give equal text."""
+        """Canonical JSON, without what is the default: equal sections give equal text.
+
+        Indented as it stands in a document.
+        """
         values = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-        return json.dumps(values, indent=2, sort_keys=True)
+        text = json.dumps(values, indent=2, sort_keys=True)
+        return text.replace("\n", "\n" + "  " * self.depth)
 
 
 class Endpoint(_Section):
@@ -131,6 +139,8 @@ class Endpoint(_Section):
 
 class Pool(_Section):
     """Endpoints with weights, how they are reached, and the size of their lookup table."""
+
+    depth: ClassVar[int] = 2
 
     endpoints: tuple[Endpoint, ...] = Field(
         min_length=1, max_length=LIMIT_ENDPOINTS_PER_DOCUMENT, description="who answers"
@@ -178,6 +188,8 @@ class Pool(_Section):
 
 class Service(_Section):
     """A VIP, a protocol and a port or more, the pool that answers for them, and its policy."""
+
+    depth: ClassVar[int] = 2
 
     name: ServiceName | None = Field(None, description="a label for people and metrics")
     vip: Vip = Field(description="the anycast address that clients use, or a prefix of them")
@@ -307,6 +319,35 @@ class Service(_Section):
         )
 
 
+class UsedPools(dict[str, Pool]):
+    """The pools that services use, by name, and what follows from all of them. It never changes."""
+
+    @cached_property
+    def targets(self) -> frozenset[Target]:
+        """Every endpoint, as the pools want it reached."""
+        return frozenset[Target]().union(*(pool.targets for pool in self.values()))
+
+    @cached_property
+    def listed(self) -> Mapping[IPAddress, int]:
+        """In how many pools an endpoint is."""
+        return Counter(each.address for pool in self.values() for each in pool.endpoints)
+
+    @cached_property
+    def disabled(self) -> Mapping[str, frozenset[IPAddress]]:
+        """By pool: whom the operator has get nothing."""
+        return {name: pool.disabled for name, pool in self.items()}
+
+    @cached_property
+    def draining(self) -> tuple[tuple[str, Endpoint], ...]:
+        """The endpoints that drain by the operator's wish, each with its pool's name."""
+        return tuple(
+            (name, each)
+            for name, pool in self.items()
+            for each in pool.endpoints
+            if each.state is OperatorState.DRAINING
+        )
+
+
 class TunnelEntry(_Section):
     """The outer addresses towards one endpoint, where the kernel has no tunnel device."""
 
@@ -415,13 +456,33 @@ class Document(_Section):
         own = service.own_pool
         return self.pools[service.pool or ""] if own is None else own
 
-    def all_pools(self) -> Mapping[str, Pool]:
+    def all_pools(self) -> UsedPools:
         """Every pool by name, shared ones and those of a single service, that a service uses."""
         return self._used_pools
 
+    def resemble(self, other: Self) -> None:
+        """Have what follows from equal parts be the other's objects: so it is known by them."""
+        if self.all_pools() == other.all_pools():
+            self.__dict__["_used_pools"] = other.all_pools()
+
     @cached_property
-    def _used_pools(self) -> Mapping[str, Pool]:
-        return {service.pool_name: self.pool_of(service) for service in self.services}
+    def announcers(self) -> Mapping[IPNetwork, Service]:
+        """By prefix to be announced: a service that says how; all of one VIP say the same."""
+        return {s.prefix: s for s in reversed(self.services) if s.announce}
+
+    @cached_property
+    def labels(self) -> frozenset[str]:
+        """Of its services."""
+        return frozenset([service.label for service in self.services])
+
+    @cached_property
+    def _used_pools(self) -> UsedPools:
+        names = dict.fromkeys([service.pool for service in self.services])
+        used = UsedPools({name: self.pools[name] for name in names if name is not None})
+        if None in names:
+            owners = [service for service in self.services if service.pool is None]
+            used.update({service.label: self.pool_of(service) for service in owners})
+        return used
 
     def check_of(self, pool: Pool, endpoint: Endpoint | None = None) -> HealthCheck | None:
         """How a pool of this document, or one endpoint of it, is checked; None if it is not."""

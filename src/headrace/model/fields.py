@@ -50,6 +50,8 @@ _SOURCE_PREFIX_LENGTHS = {4: 16, 6: 112}  # 16 bits are left to the flow's hash
 _RANGE = re.compile(r"([0-9]{1,5})-([0-9]{1,5})")
 _PERCENT = re.compile(r"([0-9]{1,3})%")
 _COMMUNITY = re.compile(r"[0-9]{1,10}(:[0-9]{1,10}){1,2}")
+_COMMUNITY_PATTERN = re.compile(r"(\*|[0-9]{1,10})(:(\*|[0-9]{1,10})){1,2}")
+_SIGNED = re.compile(r"([+-])([0-9]{1,10})")
 _HEX = "hex:"
 
 
@@ -223,6 +225,42 @@ def read_community(value: object) -> str:
     )
 
 
+def _read_next_hop(value: object) -> IPAddress | str:
+    if value == "self":
+        return "self"
+    address = read_address(value)
+    if address.is_multicast or address.is_unspecified or address.is_loopback:
+        raise ValueError(f'{address} is not the address of a node; use one, or "self"')
+    if address.is_link_local:
+        raise ValueError(f"{address} is link-local, of no network in particular; use another")
+    return address
+
+
+def _read_community_pattern(value: object) -> str:
+    """A community in which any part may be `*`, for all numbers there."""
+    if isinstance(value, str) and _COMMUNITY_PATTERN.fullmatch(value):
+        plain = read_community(value.replace("*", "0")).split(":")
+        return ":".join(
+            part if part == "*" else read
+            for part, read in zip(value.split(":"), plain, strict=True)
+        )
+    raise ValueError(
+        f'{shown(value)} is not a community; write "64512:7", "64512:1:2", or * for any number'
+    )
+
+
+def _read_med_change(value: object) -> int | str:
+    """A MED, or by how much it changes, with its sign."""
+    if type(value) is int and 0 <= value <= 0xFFFF_FFFF:
+        return value
+    match = _SIGNED.fullmatch(value) if isinstance(value, str) else None
+    if match is None or int(match[2]) > 0xFFFF_FFFF:
+        raise ValueError(
+            f'{shown(value)} is not a MED: use 0..4294967295, or a change as "+50" or "-50"'
+        )
+    return f"{match[1]}{int(match[2])}"
+
+
 def _read_payload(value: object) -> str:
     """What a probe sends or expects, as text or `hex:` and digits."""
     if not isinstance(value, str):
@@ -362,3 +400,11 @@ Wait = Annotated[
 Community = Annotated[str, BeforeValidator(read_community)]
 Metric = Annotated[int, Field(ge=0, le=2**32 - 1), BeforeValidator(whole(0, 2**32 - 1))]
 Prepend = Annotated[int, Field(ge=0, le=LIMIT_PREPEND), BeforeValidator(whole(0, LIMIT_PREPEND))]
+RouteNextHop = Annotated[
+    Annotated[str, Field(pattern="^self$")] | IPAddress, BeforeValidator(_read_next_hop)
+]
+CommunityPattern = Annotated[str, BeforeValidator(_read_community_pattern)]
+MedChange = Annotated[
+    Annotated[int, Field(ge=0, le=2**32 - 1)] | Annotated[str, Field(pattern=r"^[+-][0-9]{1,10}$")],
+    BeforeValidator(_read_med_change),
+]

@@ -84,6 +84,21 @@ LIMIT_PASSWORD_BYTES = 80
 LIMIT_AGGREGATES = 1_024
 """Announced prefixes that hold VIPs: as many as VIPs may be prefixes."""
 
+LIMIT_POLICIES = 64
+"""Export policies of one node: one for each peer that it can have."""
+
+LIMIT_STATEMENTS = 64
+"""Statements of one export policy: each may be asked about every prefix."""
+
+LIMIT_SETS = 256
+"""Sets of each kind that export policies name."""
+
+LIMIT_SET_ENTRIES = 1_024
+"""Entries of one set: a prefix for each service that it may tell from others."""
+
+LIMIT_EXPORTS = 16
+"""Different ways in which peers hear the routes: each is a set of its own that the relay keeps."""
+
 LIMIT_KEEP_ANNOUNCED_S = 86_400
 """Longest time that announcements outlive the daemon, as they are and then as a drained node's: for
 a day each, nobody looks at the endpoints."""

@@ -22,10 +22,25 @@ def worse(announcement: Announcement) -> Announcement:
     local_pref = LOCAL_PREF if announcement.local_pref is None else announcement.local_pref
     return replace(
         announcement,
-        med=min((announcement.med or 0) + WORSE_MED, LIMIT_MED),
+        med=worse_med(announcement.med or 0, 1),
         prepend=announcement.prepend + WORSE_PREPEND,
-        local_pref=max(local_pref - WORSE_LOCAL_PREF, 0),
+        local_pref=worse_local_pref(local_pref, 1),
     )
+
+
+def times_worse(communities: tuple[str, ...], *, is_standby: bool) -> int:
+    """How often a route with these was made worse: on standby once, while draining once more."""
+    return int(is_standby) + int(GRACEFUL_SHUTDOWN in communities)
+
+
+def worse_med(med: int, times: int) -> int:
+    """A MED that is given to what was made worse so often."""
+    return min(med + times * WORSE_MED, LIMIT_MED)
+
+
+def worse_local_pref(local_pref: int, times: int) -> int:
+    """A local preference that is given to what was made worse so often."""
+    return max(local_pref - times * WORSE_LOCAL_PREF, 0)
 
 
 def leaving(announcement: Announcement) -> Announcement:

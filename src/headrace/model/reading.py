@@ -83,37 +83,42 @@ def check_document(document: Document, *, checked: Document | None = None) -> No
         if problems:
             raise refusal(problems)
     document.vouch()
+    if checked is not None:
+        document.resemble(checked)
 
 
 def dump_document(document: Document) -> str:
     """The document as canonical JSON: equal documents give equal text, read by `parse_document`."""
+    checks = {name: _canonical(check, depth=2) for name, check in document.health.items()}
     sections = {
         "services": _listed([service.canonical for service in document.services]),
-        "pools": _named({name: pool.canonical for name, pool in document.pools.items()}),
-        "health": _named({name: _canonical(check) for name, check in document.health.items()}),
-        "bgp": "" if document.bgp is None else _canonical(document.bgp),
+        "pools": _named({name: pool.canonical for name, pool in document.pools.items()}, depth=1),
+        "health": _named(checks, depth=1),
+        "bgp": "" if document.bgp is None else _canonical(document.bgp, depth=1),
         "node": document.node.canonical,
         "cluster": document.cluster.canonical,
     }
-    return _named({name: text for name, text in sections.items() if text not in {"", "{}"}}) or "{}"
+    told = {name: text for name, text in sections.items() if text not in {"", "{}"}}
+    return _named(told, depth=0) or "{}"
 
 
-def _canonical(part: BaseModel) -> str:
+def _canonical(part: BaseModel, *, depth: int) -> str:
     values = part.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    return json.dumps(values, indent=2, sort_keys=True)
+    return json.dumps(values, indent=2, sort_keys=True).replace("\n", "\n" + "  " * depth)
 
 
 def _listed(texts: Sequence[str]) -> str:
-    """A list of JSON values, as `json.dumps` indents it; empty for none."""
-    joined = ",\n".join(texts).replace("\n", "\n  ")
-    return f"[\n  {joined}\n]" if texts else ""
+    """A section's list of JSON values, as `json.dumps` indents it; empty for none."""
+    joined = ",\n    ".join(texts)
+    return f"[\n    {joined}\n  ]" if texts else ""
 
 
-def _named(texts: Mapping[str, str]) -> str:
-    """The same for values by name."""
+def _named(texts: Mapping[str, str], *, depth: int) -> str:
+    """The same for values by name, so deep in the document."""
+    space = "\n" + "  " * depth
     lines = [f"{json.dumps(name)}: {text}" for name, text in sorted(texts.items())]
-    joined = ",\n".join(lines).replace("\n", "\n  ")
-    return f"{{\n  {joined}\n}}" if texts else ""
+    joined = f",{space}  ".join(lines)
+    return f"{{{space}  {joined}{space}}}" if texts else ""
 
 
 class _UniqueKeyLoader(yaml.CSafeLoader):

@@ -118,6 +118,14 @@ class ServiceKey:
     vip: IPAddress | IPNetwork  # a network only where it is more than one address
     protocol: Protocol
     port: int
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Hash once: mappings by key are compared at every change, and addresses hash slowly.
+
+        Without the protocol: few VIPs have one port for several.
+        """
+        object.__setattr__(self, "_hash", hash((self.vip, self.port)))
 
     @property
     def prefix(self) -> IPNetwork:
@@ -129,8 +137,8 @@ class ServiceKey:
         return self._rank < other._rank
 
     def __hash__(self) -> int:
-        """Without the protocol: few VIPs have one port for several, and this is asked a lot."""
-        return hash((self.vip, self.port))
+        """As equal keys have it."""
+        return self._hash
 
     @property
     def _rank(self) -> tuple[tuple[int, int, int], Protocol, int]:
@@ -314,6 +322,23 @@ class Port:
     macs: tuple[bytes, ...]  # destination MACs that mean this node: the port's, its bridge's
     transmit: bool = False  # answers leave by XDP_TX: every NIC but veth
     members: tuple[int, ...] = ()  # of a bond, by ifindex: XDP is told packets came in by them
+
+
+class Family(StrEnum):
+    """The address family of the prefixes that a session carries."""
+
+    IPV4 = "ipv4"
+    IPV6 = "ipv6"
+
+    @property
+    def version(self) -> int:
+        """Of the IP protocol."""
+        return 4 if self is Family.IPV4 else 6
+
+    @classmethod
+    def of(cls, thing: IPAddress | IPNetwork) -> "Family":
+        """The family of an address or a prefix."""
+        return cls.IPV4 if thing.version == 4 else cls.IPV6
 
 
 @dataclass(frozen=True, slots=True)

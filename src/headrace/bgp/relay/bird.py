@@ -193,7 +193,8 @@ class BirdRelay:
             take(Reply(0, []), now)
 
     def _write_routes(self) -> bool:
-        text = render_routes(self._wanted.routes, self._wanted.as_number)
+        wanted = self._wanted
+        text = render_routes(wanted.routes, wanted.as_number, wanted.exports)
         if text == self._written:
             return False
         self._written = self.routes_file = text

@@ -232,7 +232,7 @@ class ExabgpRelay:
                 new.setdefault(attributes, []).append(prefix)
         for attributes, prefixes in new.items():
             yield from _asked(peer, f"announce attributes {attributes}", prefixes)
-        if self._wanted.end_of_rib and session.end_of_rib_due:
+        if self._wanted.end_of_rib and session.end_of_rib_due and peer in self._wanted.peers:
             session.end_of_rib_due = False
             for version in self._ears(peer, session).terms.families:
                 yield _Asked(f"neighbor {peer} announce eor ipv{version} unicast")
@@ -242,7 +242,7 @@ class ExabgpRelay:
         ears = self._ears(peer, session)
         found: dict[str, str] = {}
         known: dict[tuple[int, Route], str | None] = {}  # most routes are alike
-        for prefix, route in self._wanted.routes.items():
+        for prefix, route in self._wanted.routes_for(peer).items():
             if not ears.carries(prefix):
                 continue
             key = version_of(prefix), route

@@ -12,9 +12,10 @@ The relay says:
 The daemon says:
 
 - announce: id, keep_s, drain_s, as, end_of_rib, announcements [[prefix, med, communities, prepend,
-  local_pref, next_hop]], leaving (likewise), peers {peer: [as, families, extended]}: the whole set,
-  and how each peer is to hear it. Without the daemon it lasts keep_s, then becomes what is leaving
-  for drain_s (nothing: it does not), then nothing
+  local_pref, next_hop]], leaving (likewise), peers {peer: [as, families, extended]}, exports
+  [{peers, announcements, leaving}]: the whole set, how each peer is to hear it, and what those hear
+  in its place that policies are for; who is no peer hears nothing. Without the daemon it lasts
+  keep_s, then becomes what is leaving for drain_s (nothing: it does not), then nothing
 - command: id, text: any other command of the speaker's
 - hand_over: id, within_s: leave the set to a speaker that starts within that time
 """
@@ -23,11 +24,12 @@ import json
 from enum import Enum
 from typing import Any, NamedTuple
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 """Grows when the messages change; the daemon replaces a speaker whose relay speaks another."""
 
-LIMIT_LINE_BYTES = 4 * 1024 * 1024
-"""A set of 4,096 prefixes with ten communities each is under 1 MB; it may be there twice."""
+LIMIT_LINE_BYTES = 40 * 1024 * 1024
+"""A set of 4,096 prefixes with ten communities each is under 1 MB; it may be there twice, and twice
+for each of 16 ways to hear it."""
 
 
 class Side(Enum):
@@ -59,6 +61,14 @@ class Terms(NamedTuple):
     extended: bool
 
 
+class Export(NamedTuple):
+    """What some peers hear in place of the set."""
+
+    peers: tuple[str, ...]
+    routes: dict[str, Route]
+    leaving: dict[str, Route]
+
+
 class Announce(NamedTuple):
     """The whole set."""
 
@@ -70,6 +80,7 @@ class Announce(NamedTuple):
     routes: dict[str, Route]
     leaving: dict[str, Route]
     peers: dict[str, Terms]
+    exports: tuple[Export, ...] = ()
 
 
 class Command(NamedTuple):
@@ -128,6 +139,18 @@ def encode_routes(routes: dict[str, Route]) -> list[list[object]]:
     return [[prefix, *route] for prefix, route in routes.items()]
 
 
+def encode_exports(exports: tuple[Export, ...]) -> list[dict[str, object]]:
+    """Exports as `announce` has them."""
+    return [
+        {
+            "peers": each.peers,
+            "announcements": encode_routes(each.routes),
+            "leaving": encode_routes(each.leaving),
+        }
+        for each in exports
+    ]
+
+
 def _parse_routes(raw: list[Any]) -> dict[str, Route]:
     return {
         prefix: Route(med, tuple(many), int(prepend), local_pref, next_hop)
@@ -148,4 +171,14 @@ def _parse_announce(message: dict[str, Any]) -> Announce:
             peer: Terms(int(number), tuple(families), bool(extended))
             for peer, (number, families, extended) in message["peers"].items()
         },
+        # A relay of version 3 that hands over knows of none.
+        exports=tuple(map(_parse_export, message.get("exports", []))),
+    )
+
+
+def _parse_export(raw: dict[str, Any]) -> Export:
+    return Export(
+        tuple(map(str, raw["peers"])),
+        _parse_routes(raw["announcements"]),
+        _parse_routes(raw["leaving"]),
     )

@@ -2,7 +2,7 @@
 
 import json
 
-from .messages import Announce, Route, Terms, encode_routes, parse_order
+from .messages import Announce, Export, Route, Terms, encode_exports, encode_routes, parse_order
 
 
 class Wanted:
@@ -10,6 +10,7 @@ class Wanted:
 
     def __init__(self) -> None:
         self.routes: dict[str, Route] = {}
+        self.exports: tuple[Export, ...] = ()
         self.peers: dict[str, Terms] = {}
         self.as_number = 0
         self.end_of_rib = False
@@ -21,11 +22,17 @@ class Wanted:
 
     def take(self, order: Announce) -> None:
         """Want this from now on, for as long as the daemon is there."""
-        self.routes, self.peers = order.routes, order.peers
+        self.routes, self.peers, self.exports = order.routes, order.peers, order.exports
         self.as_number, self.end_of_rib = order.as_number, order.end_of_rib
         self._keep_s, self._drain_s = order.keep_s, order.drain_s
         self._leaving = order.leaving
         self.keep_until = self._left_s = None
+
+    def routes_for(self, peer: str) -> dict[str, Route]:
+        """What one peer is to hear; who is none that the daemon told of hears nothing."""
+        if peer not in self.peers:
+            return {}
+        return next((each.routes for each in self.exports if peer in each.peers), self.routes)
 
     def find_daemon(self, now: float) -> None:
         """Count no further: a daemon that is back asks its endpoints before it says anything."""
@@ -46,6 +53,7 @@ class Wanted:
             return False
         if self._leaving:
             self.routes, self._leaving = self._leaving, {}
+            self.exports = tuple(Export(each.peers, each.leaving, {}) for each in self.exports)
             self.keep_until, self._left_s = now + self._drain_s, None
         else:
             self.withdraw()
@@ -55,6 +63,7 @@ class Wanted:
         """Want nothing until the daemon says otherwise."""
         self.keep_until = self._left_s = None
         self.routes, self._leaving = {}, {}
+        self.exports = tuple(Export(each.peers, {}, {}) for each in self.exports)
 
     def hand_over(self, until: float) -> str:
         """The set for a speaker that starts before then, as `inherit` reads it."""
@@ -68,6 +77,7 @@ class Wanted:
             "announcements": encode_routes(self.routes),
             "leaving": encode_routes(self._leaving),
             "peers": self.peers,
+            "exports": encode_exports(self.exports),
         }
         return json.dumps({"until": until, "order": json.dumps(order)})
 

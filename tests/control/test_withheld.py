@@ -1,0 +1,61 @@
+"""What export policies keep from peers, as the status tells it."""
+
+from ipaddress import ip_address, ip_network
+
+from headrace.control.withheld import withheld_of
+from headrace.model import Announcement, parse_document
+
+from .test_controller import Node
+
+TEXT = (
+    "services:\n"
+    "- {vip: 20.20.20.1, protocol: udp, port: 53, announce: true, endpoints: [{address: 57.0.0.1}]}"
+    "\n"
+    "- {vip: 20.20.30.1, protocol: udp, port: 53, announce: true, endpoints: [{address: 57.0.0.1}]}"
+    "\n"
+    "bgp:\n"
+    "  as: 64512\n"
+    "  router_id: 10.0.0.1\n"
+    "  prefix_sets: {lab: [{prefix: 20.20.30.0/24, le: 32}]}\n"
+    "  policies: {hide: [{conditions: {prefixes: {set: lab}}, actions: {result: reject}}]}\n"
+    "  peers:\n"
+    "  - {address: 10.9.1.254, as: 65001, export: [hide]}\n"
+    "  - {address: 10.9.2.254, as: 65001%s}\n"
+)
+SHOWN, LAB = ip_network("20.20.20.1/32"), ip_network("20.20.30.1/32")
+STRICT, OTHER = ip_address("10.9.1.254"), ip_address("10.9.2.254")
+
+
+async def test_a_route_that_one_peer_is_not_to_hear_is_told_beside_that_peer() -> None:
+    node = Node()
+
+    await node.edit(parse_document(TEXT % ""))
+
+    status = node.controller.status()
+    assert [(peer.address, peer.rejected) for peer in status.peers] == [
+        (STRICT, (LAB,)),
+        (OTHER, ()),
+    ]
+    assert [(each.announced, each.why_not) for each in status.services] == [(True, "")] * 2
+
+
+async def test_a_route_that_no_peer_is_to_hear_is_told_beside_its_service() -> None:
+    node = Node()
+
+    await node.edit(parse_document(TEXT % ", export_default: reject"))
+
+    shown, hidden = node.controller.status().services
+    assert (shown.announced, shown.why_not) == (True, "")
+    assert (hidden.announced, hidden.why_not) == (
+        False,
+        "the export policies of every BGP peer reject its route; see bgp.policies",
+    )
+
+
+def test_a_peer_that_carries_another_family_is_kept_from_nothing() -> None:
+    document = parse_document(TEXT % ", families: [ipv6], export_default: reject")
+
+    withheld = withheld_of(document.bgp, [Announcement(SHOWN), Announcement(LAB)])
+
+    assert withheld.by_peer == {STRICT: {LAB}, OTHER: frozenset()}
+    assert withheld.from_all == {LAB}
