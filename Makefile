@@ -51,6 +51,10 @@ prove: build ## The promises of tables and maps at full length: a figure beside 
 	@$(BIN)/python -m tests.maglev.prove
 	@$(BIN)/python -m tests.dataplane.prove
 
+.PHONY: prove-stars
+prove-stars: build ## Every network of the lab, those with a virtual machine's kernel too
+	@$(BIN)/headrace lab check
+
 .PHONY: prove-announce
 prove-announce: build ## The promises about routes, in the lab: health, drain, BGP, BFD
 	@missed=0; \

@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
+from http import HTTPStatus
 from math import inf
 from pathlib import Path
 from typing import Any
 
 from headrace.cli.client import Client
+from headrace.cli.unix_socket import exchange
 from tests.bgp.support import eventually
 from tests.daemon.node import Daemon, Node
 from tests.maglev.prove import Row
@@ -45,9 +47,8 @@ def _large_rows(node: Node) -> Iterator[Row]:
     yield Row(
         f"{LARGE:,} services, {POOLS} pools of {ENDPOINTS}, applied cold", taken_s, COLD_S, "s"
     )
-    client = client_of(node)
     taken_ms = statistics.median(
-        timed_ms(lambda: client.get("/v1/services")) for _ in range(_ASKED)
+        timed_ms(lambda: read_whole(node, "/v1/services")) for _ in range(_ASKED)
     )
     yield Row(f"GET /v1/services of {LARGE:,}, median", taken_ms, LIST_MS, "ms")
 
@@ -76,6 +77,14 @@ def started(node: Node, document: dict[str, Any]) -> Daemon:
 
 def client_of(node: Node) -> Client:
     return Client(server=None, instance=node.instance, timeout_s=60.0)
+
+
+def read_whole(node: Node, path: str) -> bytes:
+    """What is at a path, to its last byte."""
+    socket_path = str(node.runtime_dir / "api.sock")
+    status, body = exchange(socket_path, 60.0, ("GET", path, {"Connection": "close"}, b""))
+    assert status == HTTPStatus.OK
+    return body
 
 
 def timed_ms(work: Callable[[], object]) -> float:
