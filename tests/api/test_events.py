@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from http.client import HTTPResponse
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -99,6 +100,13 @@ def test_a_reader_of_another_run_is_told_that_it_missed_some(
 
     assert text.startswith("event: missed\n")
     assert [each["type"] for each in _data(text)] == ["document_changed"]
+
+
+def test_an_id_that_no_event_can_have_is_refused(api: Api) -> None:
+    answer = api.ask("GET", "/v1/events?follow=false", Last_Event_ID="a b")
+
+    assert answer.status == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert "Last-Event-ID: 'a b' is no event's id; send one as it came" in answer.text
 
 
 def test_the_journal_keeps_so_many_and_says_when_some_are_gone() -> None:

@@ -1,6 +1,7 @@
 """Events as they happen, by server-sent events (HTML, 9.2), and where a reader was left."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
@@ -33,12 +34,13 @@ FOLLOW_PARAMETER = {
     "description": "false: only what is kept, then the end",
     "schema": {"type": "boolean", "default": True},
 }
+_VISIBLE = "[!-~]*"
 LAST_ID_PARAMETER = {
     "name": "Last-Event-ID",
     "in": "header",
     "required": False,
     "description": "go on after this event; without it a stream that follows begins now",
-    "schema": {"type": "string", "pattern": "^[!-~]*$"},
+    "schema": {"type": "string", "pattern": f"^{_VISIBLE}$"},
 }
 EVENT_SCHEMA = {
     "type": "object",
@@ -87,7 +89,7 @@ class Streams:
         A reader that comes back with `Last-Event-ID` misses nothing that is kept; where something
         is no longer, the stream begins with `missed`. It ends with `end`, which says why.
         """
-        last_id = request.headers.get("last-event-id")
+        last_id = _read_last_id(request.headers.get("last-event-id"))
         if not _read_follow(request.query_params.get("follow")):
             page = self._journal.after(last_id or "")
             missed = [_missed()] if page.missed and last_id is not None else []
@@ -199,6 +201,14 @@ def _read_follow(text: str | None) -> bool:
     if text == "false":
         return False
     raise ConfigError.at("follow", f"{(text or '')[:20]!r} is neither true nor false; write one")
+
+
+def _read_last_id(text: str | None) -> str | None:
+    if text is None or re.fullmatch(_VISIBLE, text):
+        return text
+    raise ConfigError.at(
+        "Last-Event-ID", f"{text[:20]!r} is no event's id; send one as it came, or leave it out"
+    )
 
 
 def _told(event: Event) -> str:
