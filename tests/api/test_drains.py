@@ -67,8 +67,14 @@ def test_an_endpoint_drains_in_one_pool(api: Api, operator: FakeOperator, pool: 
     [
         ("endpoints/59.0.0.1/drain", {}, 404, "59.0.0.1 is no endpoint of any pool"),
         ("endpoints/57.0.0.1/drain", {"pool": "dns"}, 404, "57.0.0.1 is no endpoint of pool dns"),
+        ("endpoints/57.0.0.1/drain", {"pool": "wb"}, 404, "there is no pool wb; `headrace status`"),
         ("endpoints/x/drain", {}, 422, "'x' is not an IP address"),
-        ("endpoints/56.0.0.1/drain", {"timeout_s": -1}, 422, "timeout_s: -1 is not a number"),
+        (
+            "endpoints/56.0.0.1/drain",
+            {"timeout_s": -1},
+            422,
+            "timeout_s: -1 is not in 0..86400; use",
+        ),
         ("endpoints/56.0.0.1/drain", {"wait": 1}, 422, "wait: no such key here"),
         ("endpoints/58.0.0.1/undrain", {}, 409, "58.0.0.1 has weight 0 in 20.20.20.1:53/udp"),
         ("node/drain", {"wait_s": "1"}, 422, "wait_s: '1' is not a number"),

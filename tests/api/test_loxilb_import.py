@@ -129,6 +129,96 @@ def test_what_is_no_configuration_is_refused(raw: object, said: str) -> None:
     assert any(each.lstrip(": ").startswith(said) for each in problems_of(raw))
 
 
+@pytest.mark.parametrize(
+    ("raw", "place", "remedy"),
+    [
+        ({"loadbalancers": []}, "loadbalancers", "there are loadbalancer, cluster"),
+        ({"lbAttr": []}, "lbAttr", "lbconfig.txt"),
+        ({"lbconfig.txt": {"lbAtr": []}}, "lbconfig.txt: lbAtr", "lbconfig.txt is lbAttr"),
+        ({"EPconfig.txt": {"epAttr": []}}, "EPconfig.txt: epAttr", "EPconfig.txt is Attr"),
+    ],
+)
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_key_that_is_not_known_is_refused_by_its_name(
+    raw: object, place: str, remedy: str, *, replace: bool
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        import_configuration(Document(), raw, replace=replace)
+
+    (problem,) = caught.value.problems
+    assert problem.path.replace("'", "") == place
+    assert problem.message.startswith("no such key here")
+    assert remedy in problem.message
+
+
+def test_all_that_loxilb_exports_is_known() -> None:
+    lists = ("loadbalancer", "cluster", "endpoint", "firewall", "mirror", "policy")
+    raw = {"timestamp": "2026-01-01", "version": "0.9.8", **{name: [] for name in lists}}
+
+    assert import_configuration(Document(), raw, replace=True) == Document()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {},
+        {"loadbalancer": None},
+        {"loadbalancers": []},
+        {"endpoint": []},
+        {"lbconfig.txt": {}},
+        {"lbconfig.txt": {"lbAttr": None}},
+    ],
+)
+def test_a_replace_without_a_list_of_rules_leaves_the_rules(
+    api: Api, operator: FakeOperator, raw: object
+) -> None:
+    api.ask("POST", RULE, KUBE)
+    before = operator.document
+
+    answer = api.ask("POST", IMPORT, raw)
+
+    assert answer.status == 400
+    assert "no list of rules" in answer.json["result"] or "no such key" in answer.json["result"]
+    assert (operator.document, operator.revision) == (before, 1)
+
+
+@pytest.mark.parametrize("raw", [{"loadbalancer": []}, {"lbconfig.txt": {"lbAttr": []}}])
+def test_a_replace_by_an_empty_list_removes_every_rule(
+    api: Api, operator: FakeOperator, raw: object
+) -> None:
+    api.ask("POST", RULE, KUBE)
+
+    assert_success(api.ask("POST", IMPORT, raw))
+
+    assert operator.document.services == ()
+
+
+def test_several_problems_are_told_on_one_line_and_one_by_one(api: Api) -> None:
+    rules = [changed(LOXICMD, mode=1), changed(LOXICMD, externalIP="20.20.20.2", sel=0)]
+
+    several = api.ask("POST", IMPORT, {"loadbalancer": rules}).json
+    one = api.ask("POST", IMPORT, {"loadbalancer": rules[:1]}).json
+
+    assert [each.partition(":")[0] for each in several["lines"]] == [
+        "loadbalancer[0]",
+        "loadbalancer[1]",
+    ]
+    assert several["result"] == "; ".join(several["lines"])
+    assert "lines" not in one
+
+
+def test_an_entry_is_named_by_its_place_in_what_is_wrong_with_it() -> None:
+    twice = {"endpointIP": "56.56.56.1", "targetPort": 8080, "weight": 1}
+    rule = changed(LOXICMD, externalIP="20.20.20.9") | {"endpoints": [twice, twice]}
+
+    (problem,) = problems_of({"loadbalancer": [LOXICMD, rule]})
+
+    assert problem == (
+        "loadbalancer[1].endpoints[1].address: 56.56.56.1 is already loadbalancer[1].endpoints[0]; "
+        "keep one of them"
+    )
+
+
 def test_files_that_are_no_json_are_all_named() -> None:
     with pytest.raises(ConfigError) as caught:
         read_files({"lbconfig.txt": "{", "EPconfig.txt": "", "BFDconfig.txt": "x"})

@@ -1,12 +1,17 @@
 """LoxiLB's BGP policies, as `kube-loxilb` sends its custom resources."""
 
+import json
 from typing import Any
 
 import pytest
+from hypothesis import given
 
-from headrace.model import build_document, dump_document, parse_document
+from headrace.api.loxilb_definitions import StatementPart, listed_statement, read_statement
+from headrace.model import Bgp, Document, build_document, dump_document, parse_document
+from headrace.model.exports import Statement
 from tests.api.fakes import Api, FakeOperator
 from tests.api.loxilb_clients import assert_success
+from tests.model.strategies import bgps_with_policies
 
 POLICY = "/netlox/v1/config/bgp/policy"
 PEER = "11.11.11.254"
@@ -162,6 +167,123 @@ def test_a_listed_definition_can_be_posted_again(filled: Api, operator: FakeOper
     assert operator.document == before
 
 
+def native(*statements: dict[str, Any]) -> Document:
+    """A document whose one policy is these statements."""
+    sets = {
+        "prefix_sets": {"ps": [{"prefix": "20.20.20.0/24", "le": 32}]},
+        "peer_sets": {"ns": ["10.0.0.0/8"]},
+        "community_sets": {"c1": ["1:*"], "c2": ["1:2", "1:2:3"], "l1": ["1:2:*"]},
+        "policies": {"p": list(statements)},
+    }
+    return build_document({"bgp": DOCUMENT["bgp"] | sets})
+
+
+def with_communities(**actions: list[str]) -> dict[str, Any]:
+    return {"actions": {"communities": actions}}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        pytest.param({}, id="nothing"),
+        pytest.param({"name": "n", "actions": {"result": "reject"}}, id="a name and a result"),
+        pytest.param({"actions": {"med": 0, "local_pref": 0}}, id="values of 0"),
+        pytest.param({"actions": {"med": "+5", "next_hop": "self", "prepend": 3}}, id="changes"),
+        pytest.param(with_communities(remove=["*:*"]), id="all standard ones gone"),
+        pytest.param(with_communities(remove=["*:*:*"]), id="all large ones gone"),
+        pytest.param(with_communities(remove=["*:*"], add=["1:2"]), id="replaced"),
+        pytest.param(with_communities(remove=["1:*"]), id="some gone"),
+        pytest.param(with_communities(add=["1:2", "1:2:3"]), id="of both kinds more"),
+        pytest.param(with_communities(remove=["1:*"], add=["1:2"]), id="some gone, one more"),
+        pytest.param(with_communities(remove=["1:2", "*:*"]), id="gone twice"),
+        pytest.param(with_communities(remove=["1:2:*", "1:*"]), id="large ones first"),
+        pytest.param(
+            {
+                "conditions": {
+                    "prefixes": {"set": "ps", "match": "invert"},
+                    "peers": {"set": "ns"},
+                    "communities": [{"set": "c2", "match": "all"}, {"set": "l1"}],
+                    "families": ["ipv6", "ipv4"],
+                }
+            },
+            id="conditions",
+        ),
+        pytest.param(
+            {"conditions": {"communities": [{"set": "c1"}, {"set": "c2", "match": "invert"}]}},
+            id="two sets of one kind",
+        ),
+    ],
+)
+def test_any_policy_is_the_same_when_its_listing_is_posted(
+    api: Api, operator: FakeOperator, statement: dict[str, Any]
+) -> None:
+    operator.document = before = native(statement, {"actions": {"result": "accept"}})
+    (listed,) = api.ask("GET", f"{POLICY}/definitions/all").json["bgpPolicyAttr"]
+    operator.document = native()
+
+    assert_success(api.ask("POST", f"{POLICY}/definitions", listed))
+
+    assert operator.document == before
+
+
+@given(bgps_with_policies())
+def test_every_statement_is_read_as_it_is_listed(bgp: Bgp) -> None:
+    for statement in (each for policy in bgp.policies.values() for each in policy):
+        listed = json.loads(json.dumps(listed_statement(bgp, statement)))
+
+        raw = read_statement(bgp, StatementPart.model_validate(listed))
+
+        assert Statement.model_validate(raw) == statement
+
+
+def test_a_listing_says_in_our_words_only_what_loxilb_has_none_for(
+    api: Api, operator: FakeOperator
+) -> None:
+    operator.document = native(
+        with_communities(remove=["*:*"]), with_communities(remove=["1:*"], add=["1:2"])
+    )
+
+    (listed,) = api.ask("GET", f"{POLICY}/definitions/all").json["bgpPolicyAttr"]
+
+    first, second = listed["statements"]
+    assert first["actions"]["bgpActions"] == {
+        "setCommunity": {"options": "replace", "setCommunityMethod": []}
+    }
+    assert "headrace" not in first
+    assert second["headrace"] == with_communities(remove=["1:*"], add=["1:2"])
+
+
+def test_a_listing_of_which_one_half_was_changed_is_refused(
+    api: Api, operator: FakeOperator
+) -> None:
+    operator.document = before = native(with_communities(remove=["1:*"], add=["1:2"]))
+    (listed,) = api.ask("GET", f"{POLICY}/definitions/all").json["bgpPolicyAttr"]
+    listed["statements"][0]["actions"]["routeDisposition"] = "reject-route"
+
+    answer = api.ask("POST", f"{POLICY}/definitions", listed)
+
+    assert answer.status == 400
+    assert "leave headrace out" in answer.json["result"]
+    assert operator.document == before
+
+
+def test_to_replace_by_nothing_is_to_remove_all_of_a_kind(api: Api, operator: FakeOperator) -> None:
+    operator.document = native()
+    nothing: dict[str, Any] = {"options": "replace", "setCommunityMethod": []}
+
+    assert_success(api.ask("POST", f"{POLICY}/definitions", with_actions(setCommunity=nothing)))
+
+    assert operator.document == native(with_communities(remove=["*:*"]))
+
+
+@pytest.mark.parametrize("kind", ["aspath", "extcommunity", "prefix", "community"])
+def test_a_set_that_is_not_there_cannot_go_whatever_its_kind(filled: Api, kind: str) -> None:
+    answer = filled.ask("DELETE", f"{POLICY}/definedsets/{kind}/x", {})
+
+    assert answer.status == 404
+    assert f"no such defined set x of type {kind}" in answer.json["result"]
+
+
 def test_a_set_that_is_posted_again_is_replaced(filled: Api) -> None:
     shorter = PREFIXES | {"prefixList": [{"ipPrefix": "2001:db8::/64"}]}
 
@@ -214,7 +336,11 @@ def with_actions(**actions: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("path", "body", "said"),
     [
-        ("definedsets/aspath", {"name": "a", "List": ["^65100"]}, "AS-path sets are not served"),
+        (
+            "definedsets/aspath",
+            {"name": "a", "List": ["^65100"]},
+            "; use sets of prefixes, neighbors",
+        ),
         ("definedsets/extcommunity", {"name": "e", "List": ["RT:1:2"]}, "use standard or large"),
         ("definedsets/colour", {"name": "e"}, "'colour' is no type of sets; use one of prefix"),
         ("definedsets/community", {"name": "c", "List": ["6[0-9]+:1"]}, "is no community"),

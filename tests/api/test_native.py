@@ -166,7 +166,7 @@ def test_a_service_put_by_name_may_move_to_another_port(api: Api, operator: Fake
             WEB | {"endpoints": [*ENDPOINTS, ENDPOINTS[0]]},
             {
                 "path": "endpoints[2].address",
-                "message": "56.56.56.1 is already services[1].endpoints[0]; keep one of them",
+                "message": "56.56.56.1 is already endpoints[0]; keep one of them",
             },
             id="an endpoint twice",
         ),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.bgp.relay.bird import DEAF_S, ECHO, POLL_S, BirdRelay
+from headrace.bgp.relay.bird import DEAF_S, ECHO, POLL_S, RETRY_S, BirdRelay
 from headrace.bgp.relay.bird_text import name_of, peer_of, render_routes
 from headrace.bgp.relay.messages import MessageError, Route, Side
 from headrace.bgp.relay.wanted import Wanted
@@ -23,6 +23,7 @@ from tests.bgp.support import whole
 
 GREETING = b"0001 BIRD 2.0.12 ready.\n"
 DONE = b"0003 Reconfigured\n"
+REFUSED = b"8002 no\n"
 NAME = "peer_10_9_1_254"
 ESTABLISHED = (
     b"2002-Name       Proto      Table      State  Since         Info\n"
@@ -134,6 +135,63 @@ def test_what_bird_refuses_is_reported() -> None:
     relay.receive(Side.SPEAKER, b"0002-Reading\n8002 bird.conf:3:1 syntax error\n", 0.0)
 
     assert told_by(relay)[0]["problems"] == ["Reading; bird.conf:3:1 syntax error"]
+
+
+@pytest.mark.parametrize("prefixes", [(), (OTHER,)], ids=["withdrawn", "announced"])
+def test_what_bird_refused_is_asked_for_again_until_it_is_taken(prefixes: tuple[str, ...]) -> None:
+    relay = announcing(VIP)
+    commands, problems = [], []
+
+    for request_id, reply in enumerate([REFUSED, REFUSED, DONE, b""], start=2):
+        relay.receive(Side.DAEMON, announce_line(request_id, *prefixes), 1.0)
+        commands.append(commands_of(relay))
+        relay.receive(Side.SPEAKER, reply, 1.0)
+        problems += [message["problems"] for message in told_by(relay)]
+
+    assert commands == [["configure"], ["configure"], ["configure"], []]
+    assert problems == [["no"], ["no"], [], []]
+
+
+def test_a_set_is_not_acknowledged_before_bird_has_taken_it_however_often_it_is_told() -> None:
+    relay = ready_relay()
+    relay.receive(Side.DAEMON, announce_line(1, VIP) + announce_line(2, VIP), 0.0)
+    before = told_by(relay)
+
+    relay.receive(Side.SPEAKER, REFUSED, 0.0)
+    relay.receive(Side.SPEAKER, DONE, 0.0)
+
+    assert before == []
+    assert [(each["id"], each["problems"]) for each in told_by(relay)] == [(1, ["no"]), (2, [])]
+
+
+def test_routes_that_could_not_be_written_are_a_problem_and_asked_for_again() -> None:
+    relay = announcing(VIP)
+    problems, files = [], []
+
+    for request_id, problem in enumerate(["no room", None, None], start=2):
+        relay.receive(Side.DAEMON, announce_line(request_id), 1.0)
+        files.append(relay.routes_file)
+        relay.note_written(problem)
+        relay.receive(Side.SPEAKER, DONE * len(commands_of(relay)), 1.0)
+        problems += [message["problems"] for message in told_by(relay)]
+
+    assert files == [render_routes({}, 64512), render_routes({}, 64512), None]
+    assert problems == [["no room"], [], []]
+
+
+def test_a_withdrawal_without_a_daemon_is_tried_again_after_a_while_until_it_is_taken() -> None:
+    relay = announcing(VIP)
+    relay.disconnect(100.0)
+    asked = []
+
+    for now, reply in [(160.0, REFUSED), (161.0, b""), (160.0 + RETRY_S, DONE), (1000.0, b"")]:
+        relay.tick(now)
+        asked.append("configure" in commands_of(relay))
+        relay.receive(Side.SPEAKER, reply, now)
+        relay.receive(Side.SPEAKER, (ACTIVE + NO_BFD) * 2, now)
+        asked[-1] |= "configure" in commands_of(relay)
+
+    assert asked == [True, False, True, False]
 
 
 def test_announcements_outlive_the_daemon_for_a_while() -> None:
@@ -255,11 +313,23 @@ def test_a_hand_over_keeps_the_set_and_ends_bird_without_a_word_to_routers() -> 
     relay = announcing(VIP)
 
     relay.receive(Side.DAEMON, hand_over_line(5, within_s=10.0), 100.0)
-    heir = Wanted()
+    heir, kept, before = Wanted(), relay.handover, commands_of(relay)
+    relay.note_kept(None, 100.0)
 
+    assert before == []
     assert commands_of(relay) == ["graceful restart"]
-    assert heir.inherit(relay.handover or "", 109.0)
+    assert heir.inherit(kept or "", 109.0)
     assert heir.routes == {VIP: Route()}
+
+
+def test_a_hand_over_that_could_not_be_kept_is_a_problem_and_bird_goes_on() -> None:
+    relay = announcing(VIP)
+    relay.receive(Side.DAEMON, hand_over_line(5, within_s=10.0), 100.0)
+
+    relay.note_kept("no room", 100.0)
+
+    assert commands_of(relay) == []
+    assert [(each["id"], each["problems"]) for each in told_by(relay)] == [(5, ["no room"])]
 
 
 def test_nothing_leaves_once_it_has_been_withdrawn() -> None:

@@ -1,12 +1,11 @@
 """ExaBGP's relay, without I/O: what it says to ExaBGP and to the daemon."""
 
 import json
-from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.bgp.relay.exabgp import ExabgpRelay
@@ -20,7 +19,6 @@ from headrace.bgp.relay.messages import (
 from headrace.bgp.relay.wanted import Wanted
 from tests.bgp.relay_lines import (
     OTHER,
-    OURS,
     R1,
     R2,
     R6,
@@ -177,7 +175,7 @@ def test_changes_wait_until_exabgp_has_answered_those_before() -> None:
     assert [command.split()[2] for command in commands_of(relay)] == ["withdraw", "announce"]
 
 
-def test_what_exabgp_refuses_is_reported_and_not_tried_again() -> None:
+def test_what_exabgp_refuses_is_reported_and_not_tried_again_at_once() -> None:
     relay = new_relay()
     relay.connect(0.0)
     relay.receive(Side.SPEAKER, state_line(R1, "up"), 0.0)
@@ -192,6 +190,30 @@ def test_what_exabgp_refuses_is_reported_and_not_tried_again() -> None:
         {"type": "answer", "id": 1, "problems": [command], "lines": []},
     ]
     assert commands_of(relay) == []
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "action"),
+    [pytest.param((), "withdraw", id="withdrawn"), pytest.param((VIP,), "announce", id="changed")],
+)
+def test_what_exabgp_refused_is_told_anew_with_the_next_set_until_it_is_done(
+    prefixes: tuple[str, ...], action: str
+) -> None:
+    relay = announcing(VIP, OTHER)
+    routes = [{"prefix": prefix, "med": 9} for prefix in prefixes] + [{"prefix": OTHER}]
+    actions, problems = [], []
+
+    for request_id, reply in enumerate([b"error\n", b"error\n", b"done\n", b""], start=2):
+        relay.receive(Side.DAEMON, announce_line(request_id, *routes), 1.0)
+        commands = commands_of(relay)
+        actions.append([command.split()[2] for command in commands])
+        relay.receive(Side.SPEAKER, reply, 1.0)
+        answers = [message for message in told_by(relay) if message["type"] == "answer"]
+        problems += [answer["problems"] == commands for answer in answers if answer["problems"]]
+        assert commands_of(relay) == []
+
+    assert actions == [[action], [action], [action], []]
+    assert problems == [True, True]
 
 
 def test_a_command_is_answered_with_the_lines_that_exabgp_printed() -> None:
@@ -344,93 +366,6 @@ def test_no_bytes_raise_anything_but_a_message_error(side: Side, data: bytes) ->
         assert side is Side.DAEMON
 
 
-class Speaker:
-    """ExaBGP as the relay sees it: sessions come and go while commands wait to be done.
-
-    A command for a session that is down may be lost or may be kept for the next one.
-    """
-
-    def __init__(self) -> None:
-        self.heard: dict[str, dict[str, str]] = {}
-        self._kept: dict[str, dict[str, str]] = defaultdict(dict)
-        self._commands: list[str] = []
-
-    def queue(self, commands: list[str]) -> None:
-        self._commands += commands
-
-    def has_work(self) -> bool:
-        return bool(self._commands)
-
-    def up(self, peer: str) -> bytes:
-        self.heard[peer] = self._kept.pop(peer, {})
-        return state_line(peer, "up")
-
-    def down(self, peer: str) -> bytes:
-        del self.heard[peer]
-        return state_line(peer, "down")
-
-    def work(self, *, keep: bool) -> bytes:
-        _, peer, action, *rest = self._commands.pop(0).split()
-        attributes, _, prefixes = " ".join(rest).partition(" nlri ")
-        heard = self.heard.get(peer, self._kept[peer] if keep else {})
-        for prefix in prefixes.split():
-            if action == "announce":
-                heard[prefix] = attributes
-            else:
-                heard.pop(prefix, None)
-        return b"done\n"
-
-
-SETS: list[dict[str, int]] = [
-    {},
-    {"20.0.0.1/32": 1},
-    {"20.0.0.1/32": 2, "20.0.0.2/32": 1},
-]
-
-STEPS = st.one_of(
-    st.tuples(st.just("announce"), st.sampled_from(SETS)),
-    st.tuples(st.just("toggle"), st.sampled_from([R1, R2])),
-    st.tuples(st.just("work"), st.booleans()),
-    st.tuples(st.just("daemon"), st.none()),
-)
-
-
-@settings(max_examples=300)
-@given(st.lists(STEPS, min_size=10, max_size=60))
-def test_every_peer_hears_the_set_in_the_end_whatever_happens_on_the_way(
-    steps: list[tuple[str, Any]],
-) -> None:
-    relay, speaker, desired = new_relay(), Speaker(), SETS[0]
-    relay.connect(0.0)
-    for action, value in steps:
-        match action:
-            case "announce":
-                desired = value
-                routes = [{"prefix": prefix, "med": med} for prefix, med in value.items()]
-                relay.receive(Side.DAEMON, announce_line(1, *routes), 0.0)
-            case "toggle" if value in speaker.heard:
-                relay.receive(Side.SPEAKER, speaker.down(value), 0.0)
-            case "toggle":
-                relay.receive(Side.SPEAKER, speaker.up(value), 0.0)
-            case "work" if speaker.has_work():
-                relay.receive(Side.SPEAKER, speaker.work(keep=value), 0.0)
-            case "daemon":
-                relay.disconnect(0.0)
-                relay.connect(0.0)
-        speaker.queue(commands_of(relay))
-
-    while speaker.has_work():
-        relay.receive(Side.SPEAKER, speaker.work(keep=True), 0.0)
-        speaker.queue(commands_of(relay))
-
-    assert speaker.heard == {
-        peer: {
-            prefix: f"attributes next-hop {OURS[peer]} med {med}" for prefix, med in desired.items()
-        }
-        for peer in speaker.heard
-    }
-
-
 def test_what_has_no_next_hop_is_refused_once_and_the_rest_told() -> None:
     relay = new_relay()
     relay.connect(0.0)
@@ -474,12 +409,14 @@ def test_the_end_of_a_set_is_told_once_a_session_when_there_is_a_set() -> None:
 def test_a_set_is_handed_over_to_the_next_relay() -> None:
     relay = announcing(VIP)
     relay.receive(Side.DAEMON, hand_over_line(5, within_s=10.0), 100.0)
-    wanted = Wanted()
+    wanted, before = Wanted(), told_by(relay)
 
     inherited = wanted.inherit(relay.handover or "", 109.0)
+    relay.note_kept(None, 100.0)
     heir = new_relay(wanted)
     heir.receive(Side.SPEAKER, state_line(R1, "up"), 110.0)
 
+    assert before == []
     assert inherited
     assert told_by(relay)[-1] == {"type": "answer", "id": 5, "problems": [], "lines": []}
     assert commands_of(heir) == [f"neighbor {R1} announce attributes next-hop 10.9.1.1 nlri {VIP}"]

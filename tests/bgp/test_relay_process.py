@@ -32,6 +32,33 @@ def running_relay(path: Path) -> Iterator["subprocess.Popen[bytes]"]:
             process.kill()
 
 
+FAKE_BIRD = """#!{python} -IS
+import socket, sys
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[sys.argv.index("-s") + 1])
+listener.listen()
+control, _ = listener.accept()
+control.sendall(b"0001 BIRD ready.\\n")
+for line in control.makefile():
+    control.sendall(b"0003 done\\n")
+"""
+
+
+@contextmanager
+def running_bird_relay(path: Path, configuration: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """A relay whose BIRD does all it is asked."""
+    bird = configuration.with_suffix(".py")
+    bird.write_text(FAKE_BIRD.format(python=sys.executable))
+    bird.chmod(0o700)
+    pidfile = configuration.with_suffix(".pid")
+    command = [sys.executable, "-I", "-S", str(RELAY), "bird", str(path), str(pidfile), str(bird)]
+    with subprocess.Popen([*command, str(configuration)]) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 @contextmanager
 def listening(path: Path) -> Iterator[socket.socket]:
     """A daemon's end, on which one relay has called."""
@@ -146,3 +173,47 @@ def test_what_is_handed_over_is_told_by_the_next_relay(tmp_path: Path) -> None:
     assert answers == [1, 2]
     assert b" announce " in told
     assert not (tmp_path / "relay.sock.handover").exists()
+
+
+def problems_with(lines: IO[str], request_id: int) -> list[str]:
+    """What the relay answers to a request."""
+    for line in lines:
+        message = json.loads(line)
+        if message["type"] == "answer" and message["id"] == request_id:
+            return list(message["problems"])
+    raise AssertionError("the relay is gone")
+
+
+def test_a_hand_over_that_cannot_be_written_is_answered_and_the_relay_lives_on(
+    tmp_path: Path,
+) -> None:
+    path, blocked = tmp_path / "relay.sock", tmp_path / "relay.sock.handover"
+    blocked.mkdir()
+    with running_relay(path), listening(path) as daemon:
+        lines = daemon.makefile()
+        daemon.sendall(hand_over_line(1, within_s=60.0))
+        (problem,) = problems_with(lines, 1)
+        blocked.rmdir()
+        daemon.sendall(hand_over_line(2, within_s=60.0))
+
+        assert problem.startswith(f"{blocked} cannot be written: Is a directory; make its file")
+        assert problems_with(lines, 2) == []
+
+
+def test_routes_that_cannot_be_written_are_answered_and_bird_lives_on(tmp_path: Path) -> None:
+    path, configuration = tmp_path / "relay.sock", tmp_path / "bird.conf"
+    routes, blocked = tmp_path / "bird.conf.vips", tmp_path / "bird.conf.vips.new"
+    with running_bird_relay(path, configuration) as relay, listening(path) as daemon:
+        lines = daemon.makefile()
+        blocked.mkdir()
+        daemon.sendall(announce_line(1, VIP))
+        (problem,) = problems_with(lines, 1)
+        before = routes.read_text()
+        blocked.rmdir()
+        daemon.sendall(announce_line(2, VIP))
+
+        assert problem.startswith(f"{routes} cannot be written: Is a directory; make its file")
+        assert VIP not in before
+        assert problems_with(lines, 2) == []
+        assert VIP in routes.read_text()
+        assert relay.poll() is None

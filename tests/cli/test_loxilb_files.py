@@ -131,10 +131,42 @@ def test_an_import_that_is_refused_names_the_entries(
     assert operator.revision == 1
 
 
+def test_an_import_that_is_refused_has_a_line_for_each_problem(
+    headrace: Headrace, tmp_path: Path
+) -> None:
+    headrace(*SEED)
+    headrace(*SEED[:2], "20.20.20.2", *SEED[3:])
+    headrace("save", "-l", "-c", str(tmp_path))
+    file = tmp_path / "lbconfig.txt"
+    file.write_text(file.read_text().replace('"sel": 1', '"sel": 0'))
+
+    done = headrace("import", str(file))
+
+    first, second = done.err.splitlines()
+    assert first.startswith("headrace: lbconfig.txt: lbAttr[0]: ")
+    assert second.startswith("lbconfig.txt: lbAttr[1]: ")
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"lbAttr": null}', '{"lbAtr": []}'])
+def test_a_replace_by_a_file_without_a_list_of_rules_leaves_the_rules(
+    headrace: Headrace, operator: FakeOperator, tmp_path: Path, content: str
+) -> None:
+    headrace(*SEED)
+    file = tmp_path / "lbconfig.txt"
+    file.write_text(content)
+
+    done = headrace("import", "--replace", str(file))
+
+    assert done.code == 1
+    assert "lbAttr" in done.err
+    assert operator.revision == 1
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         ("save", "say what to save: --all, --lb"),
+        ("save --all -c {}/none", "none: no such folder; make it first, or name another by --con"),
         ("apply", "say what to put in force, as -f"),
         ("import {}/nothing.txt", "is told by its name; call it lbconfig.txt"),
         ("import {}", "there is none of lbconfig.txt, EPconfig.txt"),
@@ -148,6 +180,7 @@ def test_what_cannot_be_done_says_why(
 
     assert done.code == 1
     assert said in done.err
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_file_of_rules_is_applied_with_all_that_it_says(

@@ -23,7 +23,7 @@ def test_a_valid_document_is_said_to_be_so_without_a_daemon(
 
     done = headrace("validate", "-f", str(file))
 
-    assert (done.code, done.out) == (0, f"{file}: valid, 1 services, 0 pools\n")
+    assert (done.code, done.out) == (0, f"{file}: valid, 1 service, 0 pools\n")
 
 
 def test_every_problem_of_an_invalid_document_is_told(headrace: Headrace) -> None:

@@ -146,6 +146,35 @@ def test_what_is_not_served_is_refused_by_its_name(
     assert operator.revision == 0
 
 
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        ("create route 10.1.0.0/16 10.0.0.1", "ip route add 10.1.0.0/16 via 10.0.0.1"),
+        ("create route 10.1.0.0/16 10.0.0.1 --proto=static", "via 10.0.0.1"),
+        ("delete route 10.1.0.0/16", "ip route del 10.1.0.0/16"),
+    ],
+)
+def test_routes_are_left_to_the_kernel_with_the_command_to_run(
+    headrace: Headrace, words: str, remedy: str
+) -> None:
+    done = headrace(*words.split())
+
+    assert done.code == 1
+    assert done.err.startswith("headrace: the kernel's routes are used as they are")
+    assert done.err.rstrip().endswith(remedy)
+
+
+def test_an_endpoint_given_twice_is_told_by_its_place_in_the_rule(headrace: Headrace) -> None:
+    headrace(*SEED)
+    twice = " ".join(SEED).replace("20.20.20.1", "20.20.20.2").replace("57.57.57.1", "56.56.56.1")
+
+    done = headrace(*shlex.split(twice))
+
+    assert done.err == (
+        "headrace: endpoints[1].address: 56.56.56.1 is already endpoints[0]; keep one of them\n"
+    )
+
+
 def test_the_very_same_rule_again_is_told_to_be_there(headrace: Headrace) -> None:
     headrace(*SEED)
 

@@ -261,6 +261,8 @@ class FakeSpeaker:
             raise UnavailableError("ExaBGP does not answer")
         self.configured.append(bgp)
         self.is_new = False
+        for peer in bgp.peers if bgp else ():
+            self.sessions.setdefault(peer.address, (SessionState.UP, 0.0))
 
     async def announce(self, announcements: frozenset[Announcement]) -> None:
         self.asked += 1

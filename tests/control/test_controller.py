@@ -103,6 +103,22 @@ async def test_adding_runs_endpoints_pool_service_announcement() -> None:
     ]
 
 
+async def test_the_speaker_is_told_what_is_new_to_peers_and_every_set_by_new_terms() -> None:
+    node = Node()
+    await node.controller._reconcile()
+    asked = [node.speaker.asked]
+
+    terms = "bgp: {as: 64512, router_id: 11.11.11.1, peers: [{address: 11.11.11.%d, as: 65001}]}\n"
+    silent = (
+        "services: [{vip: 20.20.20.1, protocol: tcp, port: 80, endpoints: [{address: 56.0.0.1}]}]"
+    )
+    for text in (terms % 254, terms % 253, terms % 253 + silent):
+        await node.edit(parse_document(text))
+        asked.append(node.speaker.asked)
+
+    assert asked == [0, 1, 2, 2]
+
+
 async def test_removing_runs_backward() -> None:
     node = Node()
     await node.edit(THREE)

@@ -1,10 +1,13 @@
 """What is told of revisions, and what a rollback does to a world in memory."""
 
+import sqlite3
+from pathlib import Path
+
 import pytest
 
 from headrace.control.history import view_history
 from headrace.model import ConfigError, ConflictError, NotFoundError, dump_document
-from headrace.store import Revision
+from headrace.store import Revision, Store
 
 from .fakes import TIME
 from .test_controller import NOTHING, THREE, TWO, Node
@@ -38,6 +41,26 @@ def test_what_the_oldest_revision_changed_is_not_known_once_others_made_room() -
     assert [each.change for each in view_history(kept, 5)] == [
         "nothing",
         "not known, the revision before is not kept any more",
+    ]
+
+
+def test_a_revision_that_is_damaged_keeps_no_other_from_being_told(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for document in (NOTHING, TWO, THREE, TWO):
+        store.append(dump_document(document), author="test")
+    connection = sqlite3.connect(tmp_path / "revisions.sqlite")
+    with connection:
+        connection.execute("UPDATE revisions SET text = x'00' WHERE number = 2")
+    connection.close()
+
+    told = view_history(store.history(), 9)
+    store.close()
+
+    assert [(each.number, each.change) for each in told] == [
+        (4, "removed services[20.20.20.1:8080/tcp].endpoints[57.0.0.1]"),
+        (3, "not known, the revision before has changed on disk"),
+        (2, "not known, it has changed on disk"),
+        (1, "nothing"),
     ]
 
 

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from headrace.model import dump_document, parse_document
 from tests.bgp.support import eventually
 from tests.daemon.node import BGP, DOCUMENT, PREFIX, ROUTER_ADDRESS, VIP, Node
 from tests.daemon.router import Heard
+from tests.store.test_revisions import write_version_1
 
 pytestmark = [pytest.mark.bpf, pytest.mark.netns]
 
@@ -35,6 +37,38 @@ def test_a_second_daemon_is_refused_and_told_who_runs(node: Node) -> None:
     assert code == 1
     assert f"is run by process {first.pid} already" in second.said
     assert first.end() == 0
+
+
+def test_a_daemon_on_the_state_of_another_is_refused_and_told_whose_it_is(
+    node: Node, tmp_path: Path
+) -> None:
+    first = node.start_up()
+
+    with ExitStack() as stack:
+        second = Node(stack, tmp_path).start()
+        code = second.wait()
+
+    assert code == 1
+    assert (
+        f"{tmp_path / 'state'} holds the state of process {first.pid} already; "
+        "stop that one, or choose another --state"
+    ) in second.said
+    assert node.explained()
+    assert first.end() == 0
+
+
+def test_a_daemon_goes_on_from_the_revisions_of_an_earlier_version(
+    node: Node, tmp_path: Path
+) -> None:
+    text = dump_document(parse_document(json.dumps(DOCUMENT)))
+    write_version_1(tmp_path / "state", 7, text)
+
+    node.start_up({"services": []})
+    drained = node.headrace("drain", "endpoint", "56.56.56.1")
+    history = node.headrace("history").stdout
+
+    assert drained.stdout == "56.56.56.1 drains (revision 8)\n", drained.stderr
+    assert "not known, the revision before is not kept any more" in history
 
 
 def test_a_killed_daemon_leaves_a_data_plane_that_its_successor_takes_over(node: Node) -> None:

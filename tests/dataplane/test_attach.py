@@ -46,10 +46,10 @@ def run(*argv: str) -> str:
     return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
 
 
-def inside(namespace: str, pins: Path, program: str) -> Any:
+def inside(namespace: str, pins: Path, program: str, *arguments: str) -> Any:
     """Run a program that has `plane` and `port(name)` in the namespace; what it prints as JSON."""
     enter = ("nsenter", f"--net=/run/netns/{namespace}")
-    shown = run(*enter, sys.executable, "-c", PRELUDE + program, str(pins))
+    shown = run(*enter, sys.executable, "-c", PRELUDE + program, str(pins), *arguments)
     return json.loads(shown.splitlines()[-1])  # what comes before is the log
 
 
@@ -207,3 +207,66 @@ except KernelError as error:
 
     assert "gone" in error or "4711" in error
     assert modes == {"v0": "native"}
+
+
+OF_ANOTHER = """
+import os, time
+from headrace.dataplane import libbpf
+from headrace.model import UnavailableError
+
+MODES = {"native": libbpf.XDP_FLAGS_DRV_MODE, "generic": libbpf.XDP_FLAGS_SKB_MODE}
+other = libbpf.load_xdp_instructions(bytes.fromhex("b700000002000000 9500000000000000"))
+held = libbpf.create_xdp_link(other, port("v0").ifindex, MODES[sys.argv[2]])
+refused = []
+for _ in range(3):
+    try:
+        plane.attach([port("v0"), port("v1")])
+    except UnavailableError as error:
+        refused.append(str(error))
+modes = plane.modes()
+os.close(held)
+while libbpf.xdp_mode(port("v0").ifindex):  # the kernel lets go of a link a little later
+    time.sleep(0.01)
+plane.attach([port("v0"), port("v1")])
+print(json.dumps([refused, modes, plane.modes()]))
+"""
+
+
+@pytest.mark.parametrize("mode", ["native", "generic"])
+def test_interface_of_another_program_is_named_with_the_remedy_until_it_is_free(
+    namespace: str, pins: Path, mode: str
+) -> None:
+    refused, modes, later = inside(namespace, pins, OF_ANOTHER, mode)
+
+    assert set(refused) == {
+        (
+            "v0, or a device over it, has another program's XDP; `ip link show v0` names it: "
+            "end that, or leave v0 out of node.interfaces"
+        )
+    }
+    assert len(refused) == 3
+    assert modes == {"v1": "native"}
+    assert later == {"v0": "native", "v1": "native"}
+
+
+def test_reason_against_native_mode_is_logged_once_while_it_stays(
+    namespace: str, pins: Path
+) -> None:
+    run("ip", "-n", namespace, "link", "add", "br0", "type", "bridge")
+    run("ip", "-n", namespace, "link", "set", "br0", "up")
+    again = """
+import time
+from headrace.dataplane import libbpf
+
+for _ in range(3):
+    plane.attach([port("br0")])
+    plane.attach([])
+    while libbpf.xdp_mode(port("br0").ifindex):  # the kernel lets go of a link a little later
+        time.sleep(0.01)
+"""
+    enter = ("nsenter", f"--net=/run/netns/{namespace}")
+
+    log = run(*enter, sys.executable, "-c", PRELUDE + again, str(pins))
+
+    assert log.count("xdp_generic") == 1
+    assert "attach XDP to br0: " in log

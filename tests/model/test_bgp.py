@@ -104,14 +104,18 @@ def test_a_peer_that_cannot_be_spoken_to_is_refused(
 @pytest.mark.parametrize(
     ("peers", "keys", "path", "rule"),
     [
-        pytest.param([R1, R1], {}, "bgp.peers: ", "keep one of them", id="a peer twice"),
+        pytest.param([R1, R1], {}, "bgp.peers[1]: ", "keep one of them", id="a peer twice"),
         pytest.param(
-            [R1 | {"bfd": True}], {}, "bgp.peers: ", "bgp.bfd is absent", id="BFD without bgp.bfd"
+            [R1 | {"bfd": True}],
+            {},
+            "bgp.peers[0].bfd: ",
+            "bgp.bfd is absent",
+            id="BFD without bgp.bfd",
         ),
         pytest.param(
             [R1 | {"password": 'a"b'}],
             {"speaker": "bird"},
-            "bgp.peers: ",
+            "bgp.peers[0].password: ",
             "which BIRD cannot read",
             id="a quote for BIRD",
         ),
@@ -168,20 +172,20 @@ NAMED: dict[str, Any] = {"policies": {"p": [{}]}}
         pytest.param(
             {},
             {"export": ["q"]},
-            "bgp.peers: [0].export[0]: no policy is called q; add it to bgp.policies, "
+            "bgp.peers[0].export[0]: no policy is called q; add it to bgp.policies, "
             "or name another",
             id="a policy that is not there",
         ),
         pytest.param(
             NAMED,
             {"export": ["p", "p"]},
-            "bgp.peers: [0].export[1]: p is there twice; keep one of them",
+            "bgp.peers[0].export[1]: p is there twice; keep one of them",
             id="one twice",
         ),
         pytest.param(
             {"policies": {"p": [{}, {"conditions": {"prefixes": {"set": "web"}}}]}},
             {},
-            "bgp.policies: p[1].conditions.prefixes: no set is called web; "
+            "bgp.policies.p[1].conditions.prefixes: no set is called web; "
             "add it to bgp.prefix_sets, or name another",
             id="a set that is not there",
         ),
@@ -208,7 +212,7 @@ NAMED: dict[str, Any] = {"policies": {"p": [{}]}}
         pytest.param(
             {"policies": {"p": [{"actions": {"prepend": 9}}, {"actions": {"prepend": 9}}]}},
             {"export": ["p"]},
-            "bgp.peers: [0].export: prepend 18 is over the limit of 16; use less",
+            "bgp.peers[0].export: prepend 18 is over the limit of 16; use less",
             id="too long a path",
         ),
         pytest.param(
@@ -227,6 +231,33 @@ def test_a_policy_that_cannot_be_is_refused(
     keys: dict[str, Any], peer: dict[str, Any], refusal: str
 ) -> None:
     assert refusals(R1 | peer, **keys) == [refusal]
+
+
+def test_every_name_that_is_not_there_is_told_by_its_own_path() -> None:
+    conditions = {"peers": {"set": "a"}, "communities": [{"set": "b"}, {"set": "c"}]}
+    missing = [
+        ("peers", "a", "peer_sets"),
+        ("communities[0]", "b", "community_sets"),
+        ("communities[1]", "c", "community_sets"),
+    ]
+
+    assert refusals(R1, policies={"p": [{}, {"conditions": conditions}]}) == [
+        f"bgp.policies.p[1].conditions.{key}: no set is called {name}; add it to bgp.{kind}, "
+        f"or name another"
+        for key, name, kind in missing
+    ]
+
+
+def test_everything_wrong_with_peers_is_told_at_once() -> None:
+    both = R1 | {"export": ["p", "q", "p"], "bfd": True}
+
+    assert refusals(both, R1, policies={"p": [{"actions": {"prepend": 16}}] * 2}) == [
+        "bgp.peers[0].export[1]: no policy is called q; add it to bgp.policies, or name another",
+        "bgp.peers[0].export[2]: p is there twice; keep one of them",
+        "bgp.peers[0].export: prepend 32 is over the limit of 16; use less",
+        "bgp.peers[0].bfd: is true, but bgp.bfd is absent; add it, as {}",
+        "bgp.peers[1]: 10.9.1.254 is already bgp.peers[0]; keep one of them",
+    ]
 
 
 def test_peers_hear_in_a_limited_number_of_ways() -> None:

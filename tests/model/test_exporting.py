@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.model import Announcement, Bgp, Peer
+from headrace.model import Announcement, Bgp, Peer, Role
 from headrace.model.exporting import Exporting
 from headrace.model.exports import Matching, RouteResult, SetMatch, Statement
 from headrace.model.preference import GRACEFUL_SHUTDOWN, LIMIT_MED, leaving, worse
@@ -64,25 +64,69 @@ def test_policies_decide_as_their_statements_read(bgp: Bgp, announcement: Announ
         assert exporting.heard(announcement, exporting.way(peer)) == read(bgp, peer, announcement)
 
 
-@given(bgps_with_policies(), announcements)
-def test_no_policy_undoes_a_drain(bgp: Bgp, announcement: Announcement) -> None:
-    plain = bgp.model_copy(
-        update={
-            "policies": {
-                name: tuple(without_communities(statement) for statement in policy)
-                for name, policy in bgp.policies.items()
-            }
-        }
+@given(
+    bgp=bgps_with_policies(),
+    announcement=announcements,
+    is_standby=st.booleans(),
+    is_draining=st.booleans(),
+)
+def test_no_policy_undoes_a_role_or_a_drain(
+    bgp: Bgp, announcement: Announcement, *, is_standby: bool, is_draining: bool
+) -> None:
+    """A peer hears of a node that is worse what it hears of one that is not, made worse."""
+    policies = {
+        name: tuple(without_communities(statement) for statement in policy)
+        for name, policy in bgp.policies.items()
+    }
+    active = bgp.model_copy(update={"policies": policies, "role": Role.ACTIVE})
+    node = active.model_copy(update={"role": Role.STANDBY if is_standby else Role.ACTIVE})
+    # A MED at its limit cannot be told from one that was made worse up to there.
+    usual = replace(
+        announcement,
+        med=None if announcement.med is None else min(announcement.med, LIMIT_MED - 200),
+        communities=("64512:7",),
     )
-    usual, left = heard(plain, announcement), heard(plain, leaving(announcement))
+    told = worse(usual) if is_standby else usual
+    told = leaving(told) if is_draining else told
 
-    assert (usual is None) == (left is None)
-    if usual is not None and left is not None:
-        assert GRACEFUL_SHUTDOWN in left.communities
-        assert left.prepend > usual.prepend
-        assert (left.med or 0) >= (usual.med or 0)
-        assert left.local_pref is not None
-        assert left.local_pref <= (100 if usual.local_pref is None else usual.local_pref)
+    expected, found = heard(active, usual), heard(node, told)
+
+    if expected is None or found is None:
+        assert expected is found
+        return
+    for is_worse in (is_standby, is_draining):
+        expected = worse(expected) if is_worse else expected
+    draining = {GRACEFUL_SHUTDOWN} if is_draining else set()
+    assert replace(found, communities=()) == replace(expected, communities=())
+    assert set(found.communities) == {*expected.communities} | draining
+
+
+@pytest.mark.parametrize(
+    ("meds", "active", "standby", "draining"),
+    [
+        pytest.param(["-500"], 0, 100, 200, id="lower than it is"),
+        pytest.param(["-50"], 0, 100, 200, id="lower than it is, by less than a role"),
+        pytest.param(["-5"], 2, 102, 202, id="lower"),
+        pytest.param(["+50"], 57, 157, 257, id="higher"),
+        pytest.param([30, "-50", "+1"], 1, 101, 201, id="one after the other"),
+        pytest.param(
+            ["+4294967295", "-500"], LIMIT_MED - 500, LIMIT_MED - 400, LIMIT_MED - 300, id="limits"
+        ),
+    ],
+)
+def test_a_med_is_changed_as_if_nothing_were_wrong_and_then_made_worse(
+    meds: list[int | str], active: int, standby: int, draining: int
+) -> None:
+    statements = [{"actions": {"med": med}} for med in meds]
+    nodes = [
+        (section(*statements), VIP),
+        (section(*statements, role="standby"), worse(VIP)),
+        (section(*statements, role="standby"), leaving(worse(VIP))),
+    ]
+
+    found = [heard(bgp, announcement) for bgp, announcement in nodes]
+
+    assert [each and each.med for each in found] == [active, standby, draining]
 
 
 def without_communities(statement: Statement) -> Statement:
@@ -94,13 +138,20 @@ def without_communities(statement: Statement) -> Statement:
 def read(bgp: Bgp, peer: Peer, announcement: Announcement) -> Announcement | None:
     """The policies once more, read word by word."""
     times = (bgp.role == "standby") + (GRACEFUL_SHUTDOWN in announcement.communities)
+    med = announcement.med
+    if med is not None:
+        announcement = replace(announcement, med=max(med - 100 * times, 0))
+    result = peer.export_default
     for statement in (each for name in peer.export for each in bgp.policies[name]):
         if not asks_for(bgp, statement, peer, announcement):
             continue
         announcement = acted(statement, announcement, times)
+        if statement.actions.med is not None:
+            med = min((announcement.med or 0) + 100 * times, LIMIT_MED)
         if statement.actions.result is not None:
-            return announcement if statement.actions.result is RouteResult.ACCEPT else None
-    return announcement if peer.export_default is RouteResult.ACCEPT else None
+            result = statement.actions.result
+            break
+    return replace(announcement, med=med) if result is RouteResult.ACCEPT else None
 
 
 def asks_for(bgp: Bgp, statement: Statement, peer: Peer, announcement: Announcement) -> bool:
@@ -148,7 +199,7 @@ def acted(statement: Statement, announcement: Announcement, times: int) -> Annou
     if isinstance(do.med, str):
         med = min(max((med or 0) + int(do.med), 0), LIMIT_MED)
     elif do.med is not None:
-        med = min(do.med + 100 * times, LIMIT_MED)
+        med = do.med
     kept = [
         each
         for each in announcement.communities

@@ -122,8 +122,11 @@ def test_a_pool_names_a_check_that_is_there(health: str, problem: str) -> None:
             ),
         ),
         ("intervall_s: 1", ".intervall_s: no such key here; remove it or correct its spelling"),
-        ("interval_s: 0.01", ".interval_s: 0.01 is not a number in 0.05..3600"),
-        ("timeout_s: '1'", ".timeout_s: '1' is not a number in 0.05..3600"),
+        ("interval_s: 0.01", ".interval_s: 0.01 is not in 0.05..3600; use a number that is"),
+        (
+            "timeout_s: '1'",
+            ".timeout_s: '1' is not a number in 0.05..3600; write it without quotes",
+        ),
         ("fall: 0", ".fall: 0 is not a whole number in 1..100"),
         (
             "kind: http, resource: alive",
@@ -306,9 +309,9 @@ def test_a_vip_needs_no_more_endpoints_than_there_are() -> None:
             "min_healthy: 101%",
             "'101%' is no number of endpoints: use 1 or more, or a part as \"50%\"",
         ),
-        ("hold_down_s: -1", "-1 is not a number in 0..86400"),
+        ("hold_down_s: -1", "-1 is not in 0..86400; use a number that is"),
         ("prepend: 17", "17 is not a whole number in 0..16"),
-        ("fail_open_above: 1.1", "1.1 is not a number in 0..1"),
+        ("fail_open_above: 1.1", "1.1 is not in 0..1; use a number that is"),
     ],
 )
 def test_rules_of_announcing_have_ranges(key: str, problem: str) -> None:

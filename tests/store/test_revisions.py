@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tracemalloc
 import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -54,6 +55,31 @@ def test_revisions_are_numbered_and_kept_with_time_and_author(store: Store) -> N
         (1, "ann", "one"),
     ]
     assert before <= store.at(1).time <= store.at(2).time <= datetime.now(UTC)
+
+
+def test_the_log_is_taken_to_the_file_beside_the_commits(store: Store, directory: Path) -> None:
+    file = directory / revisions_module.FILE_NAME
+    empty = file.stat().st_size
+    text = noise(20_000)
+    for _ in range(revisions_module._CHECKPOINT_EVERY):
+        store.append(text, author="ann")
+
+    store._checkpoint.join()
+
+    assert file.stat().st_size > empty + len(text)
+    assert store.append("last", author="ann") == revisions_module._CHECKPOINT_EVERY + 1
+    assert store.latest() == (revisions_module._CHECKPOINT_EVERY + 1, "last")
+
+
+def test_a_checkpoint_that_fails_fails_no_commit(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(revisions_module, "_CHECKPOINT_EVERY", 1)
+    store._beside.close()
+
+    assert store.append("one", author="ann") == 1
+    store._checkpoint.join()
+    assert store.append("two", author="ann") == 2
 
 
 def test_a_revision_that_is_not_there_is_not_found(store: Store) -> None:
@@ -193,7 +219,11 @@ def test_a_text_that_changed_on_the_disk_is_refused(full: Path, other: bytes) ->
 
     with pytest.raises(UnavailableError, match="revision 20 has changed on disk; move it away"):
         store.latest()
+    with pytest.raises(UnavailableError, match="revision 20 has changed on disk"):
+        store.at(20)
 
+    assert [each.number for each in store.history(2)] == [20, 19]
+    assert store.history(2)[1].text == store.at(19).text
     assert store.at(19).text.startswith("18:")
     store.close()
 
@@ -302,7 +332,8 @@ def test_a_read_only_database_is_told(full: Path, monkeypatch: pytest.MonkeyPatc
     store.close()
 
 
-def test_a_file_whose_texts_are_not_packed_is_read_and_goes_on(directory: Path) -> None:
+def write_version_1(directory: Path, number: int, text: str) -> None:
+    """Make the file as it was before texts were packed, with one revision."""
     directory.mkdir(parents=True)
     connection = sqlite3.connect(directory / "revisions.sqlite")
     connection.executescript(
@@ -310,10 +341,19 @@ def test_a_file_whose_texts_are_not_packed_is_read_and_goes_on(directory: Path) 
         " author TEXT NOT NULL, text TEXT NOT NULL, sha256 TEXT NOT NULL) STRICT;"
         "PRAGMA user_version = 1;"
     )
-    row = (datetime.now(UTC).isoformat(), "first", hashlib.sha256(b"first").hexdigest())
+    row = (
+        number,
+        datetime.now(UTC).isoformat(),
+        text,
+        hashlib.sha256(text.encode()).hexdigest(),
+    )
     with connection:
-        connection.execute("INSERT INTO revisions VALUES (7, ?, 'ann', ?, ?)", row)
+        connection.execute("INSERT INTO revisions VALUES (?, ?, 'ann', ?, ?)", row)
     connection.close()
+
+
+def test_a_file_whose_texts_are_not_packed_is_read_and_goes_on(directory: Path) -> None:
+    write_version_1(directory, 7, "first")
 
     store = Store(directory)
 
@@ -323,6 +363,32 @@ def test_a_file_whose_texts_are_not_packed_is_read_and_goes_on(directory: Path) 
     again = Store(directory)
     assert [(each.number, each.text) for each in again.history()] == [(8, "second"), (7, "first")]
     again.close()
+
+
+def test_a_file_of_a_newer_version_is_refused_and_left_as_it_is(full: Path) -> None:
+    connection = sqlite3.connect(full)
+    connection.execute("PRAGMA user_version = 3")
+    connection.close()
+    before = full.read_bytes()
+
+    with pytest.raises(UnavailableError, match="of format 3, written by a newer Headrace; start"):
+        Store(full.parent)
+
+    assert full.read_bytes() == before
+
+
+def test_many_revisions_take_little_memory(store: Store) -> None:
+    text = "".join(f"service {number}: the same\n" for number in range(10_000))
+    for _ in range(20):
+        store.append(text, author="ann")
+
+    tracemalloc.start()
+    kept = store.history()
+    taken = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+
+    assert taken < 10 * len(text)
+    assert [each.text == text for each in kept] == [True] * 20
 
 
 def test_a_large_text_takes_little_of_the_disk(store: Store) -> None:

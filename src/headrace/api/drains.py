@@ -92,6 +92,14 @@ def _changed(
 
     changed = with_endpoints(document, apply, pool)
     if not found:
+        if pool is not None and pool not in _pool_names(document):
+            raise NotFoundError(f"there is no pool {pool}; `headrace status` lists them")
         where = "any pool" if pool is None else f"pool {pool}"
         raise NotFoundError(f"{address} is no endpoint of {where}; `headrace status` lists them")
     return changed
+
+
+def _pool_names(document: Document) -> set[str | None]:
+    """What a pool may be called by: its name; the key or name of the service whose own it is."""
+    own = (each for each in document.services if each.endpoints is not None)
+    return {*document.pools, *(name for each in own for name in (each.pool_name, each.name))}

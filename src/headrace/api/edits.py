@@ -74,7 +74,10 @@ def without_services(document: Document, labels: Iterable[str]) -> Document:
 def inside(problems: Iterable[Problem], path: str) -> list[Problem]:
     """The problems as one who sent only the part at this path sees them."""
     return [
-        Problem(problem.path.removeprefix(path).removeprefix("."), problem.message)
+        Problem(
+            problem.path.removeprefix(path).removeprefix("."),
+            problem.message.replace(f"{path}.", ""),
+        )
         if problem.path.startswith(path)
         else problem
         for problem in problems

@@ -136,14 +136,16 @@ def is_loxilb(request: Request) -> bool:
 
 
 def answer_error(failure: LbError) -> Response:
-    """Any error in LoxiLB's shape."""
+    """Any error in LoxiLB's shape, on one line; several problems also one by one."""
+    lines: list[str] = []
     if not isinstance(failure, RuleError):
-        text = str(failure).replace("\n", "; ")
         bad = isinstance(failure, ConfigError | TooLargeError)
-        failure = refuse(HTTPStatus.BAD_REQUEST if bad else status_of(failure), text)
+        told = refuse(HTTPStatus.BAD_REQUEST if bad else status_of(failure), str(failure))
+        lines = str(told).split("\n")
+        failure = RuleError(told.status, "; ".join(lines))
     if failure.status is HTTPStatus.OK:
         return answer({"result": str(failure)})
-    return error(failure.status, failure.code, str(failure))
+    return error(failure.status, failure.code, str(failure), lines)
 
 
 def answer_text(status: HTTPStatus, text: str) -> Response:

@@ -1,7 +1,7 @@
 """How LoxiLB's server answers, and how its requests' bodies are read."""
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -35,6 +35,9 @@ def answer(body: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> Respo
     return Response(json.dumps(body), status.value, media_type="application/json")
 
 
-def error(status: HTTPStatus, code: int, text: str) -> Response:
-    """An error; the text that people see is `result`."""
-    return answer({"code": code, "message": status.phrase, "result": text}, status)
+def error(status: HTTPStatus, code: int, text: str, lines: Sequence[str] = ()) -> Response:
+    """An error; the text that people see is `result`, or `lines` where they are several."""
+    body: dict[str, Any] = {"code": code, "message": status.phrase, "result": text}
+    if len(lines) > 1:  # a key that LoxiLB has not
+        body["lines"] = list(lines)
+    return answer(body, status)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from headrace.api.bodies import Part, RuleError
 from headrace.model import Bgp
@@ -13,7 +13,8 @@ from headrace.model.exports import SetMatch, Statement
 
 NO_ROUTES = "they are of routes that peers send, and none is taken from any"
 NOT_KINDS = {
-    "aspath": f"AS-path sets are not served: {NO_ROUTES}",
+    "aspath": f"AS-path sets are not served: {NO_ROUTES}; use sets of prefixes, neighbors or "
+    "communities",
     "extcommunity": "extended communities are not served; use standard or large ones",
 }
 _RESULTS = {"accept-route": "accept", "reject-route": "reject", "none": None, "": None}
@@ -105,11 +106,12 @@ class ActionsPart(Part):
 
 
 class StatementPart(Part):
-    """One step of a definition."""
+    """One step of a definition; what LoxiLB has no words for is in the document's as well."""
 
     name: str = ""
     conditions: ConditionsPart = ConditionsPart()
     actions: ActionsPart = ActionsPart()
+    exact: dict[str, Any] = Field({}, alias="headrace")
 
 
 class Definition(Part):
@@ -121,11 +123,24 @@ class Definition(Part):
 
 def read_statement(bgp: Bgp, part: StatementPart) -> dict[str, Any]:
     """A statement in the document's words; RuleError for what is not served."""
+    if part.exact:
+        return _read_exact(bgp, part)
     raw: dict[str, Any] = {
         "conditions": _conditions(part.conditions),
         "actions": _actions(bgp, part.actions),
     }
     return raw | ({"name": part.name} if part.name else {})
+
+
+def _read_exact(bgp: Bgp, part: StatementPart) -> dict[str, Any]:
+    """The document's words, unless somebody has changed only LoxiLB's beside them."""
+    try:
+        listed = listed_statement(bgp, Statement.model_validate(part.exact))
+    except (ValidationError, KeyError):
+        return part.exact  # whoever checks the document says what is wrong
+    if StatementPart.model_validate(listed) != part:
+        raise malformed("headrace says otherwise than what is beside it; leave headrace out")
+    return part.exact
 
 
 def _conditions(part: ConditionsPart) -> dict[str, Any]:
@@ -201,12 +216,29 @@ def _communities(do: BgpActions) -> dict[str, list[str]]:
             remove += values
         else:
             add += values
-            remove += [_ALL[parts]] if values and option != "add" else []
+            is_replaced = option == "replace" or (values and not option)
+            remove += [_ALL[parts]] if is_replaced else []
     return {"remove": remove, "add": add}
 
 
 def listed_statement(bgp: Bgp, statement: Statement) -> dict[str, Any]:
-    """A statement as LoxiLB lists it."""
+    """A statement as LoxiLB lists it; posted again, it is the same."""
+    listed = _in_loxilb_words(bgp, statement)
+    if _read_again(bgp, listed) == statement:
+        return listed
+    exact = statement.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    return listed | {"headrace": exact}
+
+
+def _read_again(bgp: Bgp, listed: dict[str, Any]) -> Statement | None:
+    try:
+        raw = read_statement(bgp, StatementPart.model_validate(listed))
+        return Statement.model_validate(raw)
+    except (ValidationError, RuleError):
+        return None
+
+
+def _in_loxilb_words(bgp: Bgp, statement: Statement) -> dict[str, Any]:
     asked, do = statement.conditions, statement.actions
     conditions: dict[str, Any] = {}
     if asked.prefixes is not None:

@@ -5,6 +5,7 @@ Takes the files that `loxicmd save` writes and LoxiLB reads when it starts, and 
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,10 +32,11 @@ from headrace.model import (
 )
 from headrace.model.fields import read_address
 from headrace.model.health import NO_HEALTH
-from headrace.model.problems import refusal
+from headrace.model.problems import refusal, shown
 
+_RULES = "loadbalancer"
 IMPORTED_FILES = {
-    "lbconfig.txt": "loadbalancer",
+    "lbconfig.txt": _RULES,
     "EPconfig.txt": "endpoint",
     "BFDconfig.txt": "bfd",
     "FWconfig.txt": "firewall",
@@ -42,6 +44,24 @@ IMPORTED_FILES = {
     "sessionulclconfig.txt": "sessionulcl",
 }
 """The files of LoxiLB's folder, each with what it has a list of."""
+
+_LISTS = (_RULES, "cluster", "endpoint", "bfd", "firewall", "mirror", "policy")
+_LISTS_OF_FILES = {
+    "lbconfig.txt": "lbAttr",
+    "EPconfig.txt": "Attr",
+    "BFDconfig.txt": "Attr",
+    "FWconfig.txt": "fwAttr",
+    "sessionconfig.txt": "sessionAttr",
+    "sessionulclconfig.txt": "ulclAttr",
+}
+_ABOUT = frozenset({"timestamp", "version"})  # what an export says of itself
+_NAMES = frozenset({*IMPORTED_FILES.values(), *_LISTS})
+_NO_LIST = "is not a list; write its entries one by one"
+_NO_RULES = (
+    "has no list of rules, and a replace removes all others: give loadbalancer, or lbconfig.txt "
+    "with lbAttr, an empty list if all rules are to go; or add instead of replacing"
+)
+_SERVICE_PATH = re.compile(r"services\[(\d+)\]")
 
 _NOT_SERVED = {
     "mirror": "mirror at the switch",
@@ -98,16 +118,18 @@ def import_configuration(document: Document, raw: object, *, replace: bool) -> D
     """The document with what a saved configuration has; with `replace`, its rules are all rules.
 
     `raw` has lists by the name that LoxiLB exports them by, or the contents of files by the file's
-    name. What a rule cannot say stays as the operator has it. Raises ConfigError with every problem
-    by its path: nothing is taken then.
+    name; a replace needs one of rules. What a rule cannot say stays as the operator has it. Raises
+    ConfigError with every problem by its path: nothing is taken then.
     """
     draft = _Draft(document, {} if replace else {each.label: each for each in document.services})
     lists: dict[str, list[tuple[str, object]]] = {}
     for name, path, entries in _lists_of(raw, draft):
         numbered = [(f"{path}[{index}]", entry) for index, entry in enumerate(entries)]
         lists.setdefault(name, []).extend(numbered)
+    if replace and _RULES not in lists and not draft.problems:
+        raise ConfigError.at("", _NO_RULES)
     known = {each.label: each for each in document.services}
-    for path, entry in lists.pop("loadbalancer", []):
+    for path, entry in lists.pop(_RULES, []):
         with draft.at(path):
             _add_rule(draft, path, entry, known)
     if not draft.problems:
@@ -207,29 +229,37 @@ def _lists_of(raw: object, draft: _Draft) -> Iterator[tuple[str, str, list[objec
     if not isinstance(raw, Mapping):
         draft.problems.append(Problem("", "is no saved configuration: it is not a JSON object"))
         return
-    names = {*IMPORTED_FILES.values(), "cluster", "mirror", "policy"}
     for key, value in raw.items():
-        if value is None:
-            continue
+        name = key.lower()
         if key in IMPORTED_FILES:
             yield from _lists_of_file(key, value, draft)
-        elif key.lower() in names and isinstance(value, list):
-            yield key.lower(), key, value
-        elif key.lower() in names:
-            draft.problems.append(Problem(key, "is not a list; write its entries one by one"))
+        elif name not in _NAMES | _ABOUT:
+            known = ", ".join((*_LISTS, *IMPORTED_FILES))
+            message = f"no such key here; there are {known}; correct its spelling or leave it out"
+            draft.problems.append(Problem(shown(key), message))
+        elif name in _ABOUT or value is None:
+            continue
+        elif isinstance(value, list):
+            yield name, key, value
+        else:
+            draft.problems.append(Problem(key, _NO_LIST))
 
 
 def _lists_of_file(
     name: str, value: object, draft: _Draft
 ) -> Iterator[tuple[str, str, list[object]]]:
-    """The list of a file: the only value of an object, or the file's own."""
-    values = value if isinstance(value, Mapping) else {"": value}
+    """The list of a file: that of its key in an object, or the file's own."""
+    key_of_list = _LISTS_OF_FILES[name]
+    values = value if isinstance(value, Mapping) else {key_of_list: value}
     for key, entries in values.items():
-        path = f"{name}: {key}".removesuffix(": ")
-        if isinstance(entries, list):
+        path = f"{name}: {key}" if isinstance(value, Mapping) else name
+        if key.lower() != key_of_list.lower():
+            message = f"no such key here; the list of {name} is {key_of_list}; rename or remove it"
+            draft.problems.append(Problem(f"{name}: {shown(key)}", message))
+        elif isinstance(entries, list):
             yield IMPORTED_FILES[name], path, entries
         elif entries is not None:
-            draft.problems.append(Problem(path, "is not a list; write its entries one by one"))
+            draft.problems.append(Problem(path, _NO_LIST))
 
 
 def _add_rule(draft: _Draft, path: str, entry: object, known: Mapping[str, Service]) -> None:
@@ -313,10 +343,13 @@ def _as_saved(endpoint: Endpoint, saved: _SavedEndpoint | None) -> Endpoint:
 
 def _moved(problem: Problem, draft: _Draft, services: Sequence[Service]) -> Problem:
     """The problem of `services[3].vip` as that of the entry which became the service."""
-    head, dot, rest = problem.path.partition(".")
-    index = head.removeprefix("services[").removesuffix("]")
-    origin = draft.origins.get(services[int(index)].label) if index.isdecimal() else None
-    return Problem(f"{origin or head}{dot}{rest}", problem.message)
+
+    def origin(found: re.Match[str]) -> str:
+        return draft.origins.get(services[int(found[1])].label, found[0])
+
+    return Problem(
+        _SERVICE_PATH.sub(origin, problem.path), _SERVICE_PATH.sub(origin, problem.message)
+    )
 
 
 def _hosts_of_rules(draft: _Draft) -> frozenset[tuple[str, str]]:

@@ -148,17 +148,23 @@ def put_set(document: Document, kind: str, wish: DefinedSet) -> Document:
 
 def without_set(document: Document, kind: str, name: str) -> Document:
     """The document without a set; refused while a policy asks for it."""
+    if kind.lower() in NOT_KINDS:
+        raise _no_such_set(kind, name)
     key, bgp = _key_of(kind), section_of(document)
     known = _found(getattr(bgp, key), name)
     if known is None or (
         key == "community_sets" and kind_of(bgp.community_sets[known]) != kind.lower()
     ):
-        raise RuleError(HTTPStatus.NOT_FOUND, f"no such defined set {name} of type {kind}")
+        raise _no_such_set(kind, name)
     for policy, statements in bgp.policies.items():
         if known in {match.name for each in statements for match in _asked(each, key)}:
             text = f"defined set {known} is referred to by policy {policy}; change that first"
             raise RuleError(HTTPStatus.CONFLICT, text)
     return _with(document, key, known, None)
+
+
+def _no_such_set(kind: str, name: str) -> RuleError:
+    return RuleError(HTTPStatus.NOT_FOUND, f"no such defined set {name} of type {kind}")
 
 
 def listed_sets(document: Document, kind: str, name: str) -> list[dict[str, Any]]:

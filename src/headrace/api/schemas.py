@@ -153,7 +153,7 @@ class ServiceBody(_Answer):
     quic: bool = Field(description="routed by the server ids in QUIC connection ids")
     unserved: Unserved = Field(description="what becomes of the VIP's packets without a service")
     forwarding: bool = Field(description="the data plane has it, read back")
-    announced: bool = Field(description="the BGP peers were told")
+    announced: bool = Field(description="a BGP session that is up has told its peer")
     why_not: str = Field(description="what keeps it from forwarding or being announced")
     healthy: int = Field(description="endpoints that take new flows and serve")
     received: CountBody = Field(description="that came for it")

@@ -5,6 +5,7 @@ import itertools
 import json
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -15,6 +16,7 @@ from headrace.model import (
     Bgp,
     ConfigError,
     IPAddress,
+    IPNetwork,
     ProtocolError,
     SessionEvent,
     SessionState,
@@ -22,6 +24,7 @@ from headrace.model import (
 from headrace.model.exporting import Attributes, Exporting
 from headrace.model.exports import Way
 from headrace.model.fields import read_community
+from headrace.model.limits import LIMIT_SERVICES
 from headrace.model.preference import leaving
 
 GREETING_TIMEOUT_S = 5.0
@@ -93,7 +96,7 @@ def encode_announcements(announcements: Iterable[Announcement]) -> list[list[Any
     """Announcements as the relay reads them."""
     return [
         [
-            str(each.prefix),
+            _text(each.prefix),
             each.med,
             list(each.communities),
             each.prepend,
@@ -116,7 +119,7 @@ def encode_exports(announcements: Iterable[Announcement], bgp: Bgp) -> list[dict
     if not ways:
         return []
     told = sorted(announcements, key=_by_prefix)
-    names = [str(each.prefix) for each in told]
+    names = [_text(each.prefix) for each in told]
     kinds = [exporting.kind(each) for each in told]
     left = [exporting.kind(leaving(each)) for each in told] if bgp.withdraw_drain_s else []
     known = {kind: index for index, kind in enumerate({*kinds, *left})}
@@ -244,9 +247,13 @@ class RelayLink:
         """Run a command of the speaker's own."""
         return await self._request(type="command", text=text)
 
-    async def hand_over(self, within_s: float) -> None:
-        """Leave the set to a speaker that starts within that time; BIRD ends, ExaBGP does not."""
-        await self._request(type="hand_over", within_s=within_s)
+    async def hand_over(self, within_s: float) -> list[str]:
+        """Leave the set to a speaker that starts within that time; why it could not be left.
+
+        BIRD ends by it, ExaBGP does not.
+        """
+        answer = await self._request(type="hand_over", within_s=within_s)
+        return answer.problems
 
     def close(self) -> None:
         """End the connection; whoever waits for an answer gets LinkLostError."""
@@ -303,4 +310,10 @@ def _encode_attributes(attributes: Attributes) -> list[Any]:
 
 
 def _by_prefix(announcement: Announcement) -> tuple[int, str]:
-    return announcement.prefix.version, str(announcement.prefix)
+    return announcement.prefix.version, _text(announcement.prefix)
+
+
+@lru_cache(maxsize=LIMIT_SERVICES)
+def _text(prefix: IPNetwork) -> str:
+    """A prefix in words; those of a set are told again with each change of it."""
+    return str(prefix)

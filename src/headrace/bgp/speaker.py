@@ -258,7 +258,8 @@ class BgpSpeaker:
         self._supervisor.stop()
         with contextlib.suppress(TimeoutError, LinkLostError):
             async with asyncio.timeout(STOP_TIMEOUT_S):
-                await self._link.hand_over(restart_s)
+                for problem in await self._link.hand_over(restart_s):
+                    log.warning("speaker_refused", command=f"hand over: {problem}")
         self._supervisor.kill("handed over")  # without a word, which is what routers wait for
 
     # The set

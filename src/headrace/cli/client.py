@@ -167,6 +167,8 @@ def _content(status: int, text: str) -> Any:  # noqa: ANN401 - whatever JSON hol
 
 def _message(status: int, content: Any) -> str:  # noqa: ANN401 - whatever JSON holds
     if isinstance(content, dict):
+        if content.get("lines"):  # what `result` has on one
+            return "\n".join(map(str, content["lines"]))
         for key in ("result", "detail", "message"):
             if content.get(key):
                 return str(content[key])

@@ -5,11 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
-from headrace.cli.client import Client
+from headrace.cli.client import Client, Failure
 from headrace.cli.options import connected
 from headrace.cli.rules import (
     BFD,
     HOSTS,
+    KERNEL_ROUTES,
     MODES,
     NEIGHBOURS,
     ONLY_HASH,
@@ -190,6 +191,19 @@ def create_bfd(
         "retryCount": retry_count,
     }
     print(client.send("POST", BFD, json.dumps(body))["result"])
+
+
+@app.command("route")
+@connected
+def create_route(
+    _client: Client,
+    destination: Annotated[str, typer.Argument(metavar="NET", help="what it leads to")],
+    gateway: Annotated[str, typer.Argument(metavar="GATEWAY", help="the next hop")],
+    *,
+    _proto: Annotated[str, typer.Option("--proto", help="as loxicmd has it")] = "static",
+) -> None:
+    """Say why this adds no route: routes are the kernel's."""
+    raise Failure(f"{KERNEL_ROUTES}: ip route add {destination} via {gateway}")
 
 
 def _send(client: Client, body: dict[str, Any], mappings: list[dict[str, Any]]) -> None:

@@ -9,6 +9,7 @@ from headrace.cli.options import connected
 from headrace.cli.rules import (
     BFD,
     HOSTS,
+    KERNEL_ROUTES,
     NEIGHBOURS,
     NO_HOST,
     NO_RULE,
@@ -113,6 +114,16 @@ def delete_bfd(
 ) -> None:
     """Have BFD watch a BGP peer no longer."""
     print(client.send("DELETE", f"{BFD}/remoteIP/{address}?instance=default")["result"])
+
+
+@app.command("route")
+@connected
+def delete_route(
+    _client: Client,
+    destination: Annotated[str, typer.Argument(metavar="NET", help="what it leads to")],
+) -> None:
+    """Say why this deletes no route: routes are the kernel's."""
+    raise Failure(f"{KERNEL_ROUTES}: ip route del {destination}")
 
 
 def _also(host: str, mark: int) -> str:

@@ -43,11 +43,12 @@ ALL = (LB, ENDPOINT, BFD_SESSIONS, FIREWALL)
 
 def save(client: Client, saved: Saved, folder: Path) -> Path:
     """Write one file; one that is there is kept beside it with `.bk`. Where it was written."""
+    if not folder.is_dir():
+        raise Failure(f"{folder}: no such folder; make it first, or name another by --config-path")
     ((name, entries),) = client.get(saved.path).items()
     kept = [each for each in map(saved.entry, entries) if each is not None]
     path = folder / saved.name
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         if path.exists():
             path.replace(path.with_name(f"{path.name}.bk"))
         path.write_text(json.dumps({name: kept}) + "\n")

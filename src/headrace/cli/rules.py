@@ -17,6 +17,8 @@ NO_RULE = "no-rule error"
 NO_HOST = "host-notfound error"
 REFERRED = "endpoint error: LB Rule-referred"
 
+KERNEL_ROUTES = "the kernel's routes are used as they are; on the node, run"
+
 LOXILB = "/netlox/v1"
 CONFIG = f"{LOXILB}/config"
 RULES = f"{CONFIG}/loadbalancer"

@@ -44,4 +44,9 @@ def validate(
     if output is ValidateOutput.JSON:
         show_values({"valid": True, "problems": []}, Output.JSON)
     else:
-        print(f"{file}: valid, {len(document.services)} services, {len(document.pools)} pools")
+        services = _counted(len(document.services), "service")
+        print(f"{file}: valid, {services}, {_counted(len(document.pools), 'pool')}")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

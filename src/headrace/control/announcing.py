@@ -149,6 +149,7 @@ class Announcing:
         if bgp is not None and not bgp.peers:
             bgp = None
         if bgp != self._configured:
+            self._is_told = False  # by these terms, whatever the set
             await self._speaker.configure(bgp)
             self._configured = bgp
 
@@ -169,17 +170,20 @@ class Announcing:
             await self._tell(told | self._relieved)
         await asyncio.sleep(WITHDRAW_WAIT_S)
 
-    async def conclude(self, ground: Ground) -> None:
-        """Announce what this ground carries, which was read back; withdraw what that replaces."""
+    async def conclude(self, ground: Ground, *, again: bool = True) -> None:
+        """Announce what this ground carries, which was read back; withdraw what that replaces.
+
+        It is told `again` even if the speaker has taken the very same set already.
+        """
         self._stand_on(ground, may_begin=True)
-        self._woken.set()  # its clocks are others
         self._relieve_until_s = inf
         try:
-            await self._settle(again=True)
+            await self._settle(again=again)
             if self._relieved:
                 await asyncio.sleep(WITHDRAW_WAIT_S)  # routers act on an announcement as fast
         finally:
             self._relieve_until_s = -inf
+            self._woken.set()  # its clocks are others
         if self._relieved:
             await self._settle(again=False)
 

@@ -373,7 +373,8 @@ class Controller:
         finally:
             fresh = self._forwarder.fresh(document)
             await self._note(self._announcing.configure(document.bgp))
-            await self._note(self._announcing.conclude(self._ground(fresh)))
+            ground = self._ground(fresh)
+            await self._note(self._announcing.conclude(ground, again=ready is None))
 
     def _ground(self, fresh: frozenset[str]) -> Ground:
         return Ground(self._document, self._paths, fresh, self._is_attached())

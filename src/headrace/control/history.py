@@ -6,10 +6,14 @@ from itertools import pairwise
 
 from headrace.control.ports import Kept
 from headrace.control.views import RevisionDocument, RevisionView
-from headrace.model import parse_document
+from headrace.model import UnavailableError, parse_document
 from headrace.model.comparing import compare_values
 
 _NOT_KEPT = "not known, the revision before is not kept any more"
+_BEFORE_DAMAGED = "not known, the revision before has changed on disk"
+_DAMAGED = "not known, it has changed on disk"
+_UNREADABLE = object()
+"""In the place of a text's values."""
 
 
 def view_history(kept: Sequence[Kept], limit: int) -> tuple[RevisionView, ...]:
@@ -18,15 +22,10 @@ def view_history(kept: Sequence[Kept], limit: int) -> tuple[RevisionView, ...]:
     Texts are compared as they were written: an earlier version may have had other keys.
     """
     values = ((each, _values(each)) for each in kept)  # two at a time in memory
-    views = [
-        _view(after, str(compare_values(old, new)))
-        for (after, new), (_before, old) in pairwise(values)
-    ]
+    views = [_view(after, _change(old, new)) for (after, new), (_before, old) in pairwise(values)]
     if kept:
         first = kept[-1].number == 1
-        views.append(
-            _view(kept[-1], str(compare_values({}, _values(kept[-1]))) if first else _NOT_KEPT)
-        )
+        views.append(_view(kept[-1], _change({}, _values(kept[-1])) if first else _NOT_KEPT))
     return tuple(views[:limit])
 
 
@@ -39,5 +38,15 @@ def _view(kept: Kept, change: str) -> RevisionView:
     return RevisionView(kept.number, kept.time, kept.author, change)
 
 
+def _change(old: object, new: object) -> str:
+    """What differs, on one line, as far as both can be read."""
+    if new is _UNREADABLE:
+        return _DAMAGED
+    return _BEFORE_DAMAGED if old is _UNREADABLE else str(compare_values(old, new))
+
+
 def _values(kept: Kept) -> object:
-    return json.loads(kept.text)
+    try:
+        return json.loads(kept.text)
+    except UnavailableError:  # one damaged revision keeps none of the others from being told
+        return _UNREADABLE

@@ -121,7 +121,10 @@ class Kept(Protocol):
 
     @property
     def text(self) -> str:
-        """The document as canonical JSON, secrets included."""
+        """The document as canonical JSON, secrets included.
+
+        Raises UnavailableError when it has changed on disk.
+        """
         ...
 
 

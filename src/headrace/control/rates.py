@@ -82,9 +82,10 @@ def draining_reaches(document: Document, desired: Desired) -> dict[Reach, bool]:
     """
     found: dict[Reach, bool] = {}
     for name, pool in document.all_pools().items():
-        if name not in desired.pools:
+        draining = _drained(pool)
+        if not draining or name not in desired.pools:
             continue
-        drained = {e.address: _counts_flows(pool) and e.server_id is None for e in _drained(pool)}
+        drained = {e.address: _counts_flows(pool) and e.server_id is None for e in draining}
         for reach in desired.pools[name].reaches:
             if reach.endpoint in drained:
                 found[reach] = found.get(reach, True) and drained[reach.endpoint]

@@ -62,7 +62,8 @@ class Routes:
 
     def wanted(self, asked: Asked) -> frozenset[IPNetwork]:
         """What peers should hear."""
-        own = {p for p, route in self.vips.items() if route.announced}
+        own = set(self.vips)  # hashes none again: nearly all are announced
+        own -= {p for p, route in self.vips.items() if not route.announced}
         own -= self.inherited
         if asked.aggregate_only:
             own = {prefix for prefix in own if not any(covering(asked.aggregates, [prefix]))}
@@ -75,11 +76,12 @@ class Routes:
 
         `for_all`: while those are about to be heard of otherwise; else for the inherited ones.
         """
+        surplus = {*heard} - {*wanted}
+        if not surplus:
+            return frozenset()
         vips = {p for p, route in self.vips.items() if route.announced}
         served = vips if for_all else vips & self.inherited
-        return frozenset(
-            prefix for prefix in {*heard} - {*wanted} if any(covering([prefix], served))
-        )
+        return frozenset(prefix for prefix in surplus if any(covering([prefix], served)))
 
     def forgiven(self) -> "Routes":
         """The same with nothing held down."""

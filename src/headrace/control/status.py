@@ -99,10 +99,17 @@ class _Pool:
 class _Told:
     """What peers hear of."""
 
-    prefixes: frozenset[IPNetwork]
-    families: frozenset[Family]  # that a session carries
+    prefixes: frozenset[IPNetwork]  # that the speaker has taken
+    aggregates: tuple[IPNetwork, ...]  # those of them that stand for others
     withheld: frozenset[IPNetwork]  # that every peer's policies reject
-    aggregates: tuple[IPNetwork, ...]  # that some peer heard
+    heard: frozenset[IPNetwork]  # over sessions that are up
+    families: frozenset[Family]  # that a session carries
+    up: frozenset[Family]  # that a session carries which is up
+
+    def routes_of(self, service: Service) -> list[IPNetwork]:
+        """What leads to a service: its own prefix, and aggregates that hold it."""
+        own = [service.prefix] if service.prefix in self.prefixes else []
+        return [*own, *covering(self.aggregates, [service.prefix])]
 
 
 class StatusBuilder:
@@ -127,10 +134,11 @@ class StatusBuilder:
         """The whole node on one screen; reads the kernel's maps and counters."""
         document = state.document
         self._follow(document)
-        services = tuple(self._services(state, self._dataplane.read()))
-        pools = pools_of(services)
         withheld = self._withheld_now(state)
         peers = tuple(_peers(document, state.announcing.announced, withheld, self._speaker))
+        told = self._told(state, withheld, peers)
+        services = tuple(self._services(state, told, self._dataplane.read()))
+        pools = pools_of(services)
         ports = tuple(PortView(name, mode) for name, mode in self._dataplane.modes().items())
         left_s = state.announcing.leaves_in_s()
         drain = "active" if left_s is None else "draining" if left_s else "drained"
@@ -164,25 +172,31 @@ class StatusBuilder:
             self._views.keep({service.label for service in document.services})
             self._ways.keep(document.all_pools())
 
-    def _services(self, state: NodeState, forwarding: Forwarding) -> Iterator[ServiceView]:
+    def _told(self, state: NodeState, withheld: Withheld, peers: tuple[PeerView, ...]) -> _Told:
+        announced, bgp = state.announcing.announced, state.document.bgp
+        prefixes = self._prefixes.of(
+            "all", (announced,), lambda: frozenset(a.prefix for a in announced)
+        )
+        carried = {peer.address: peer.carried for peer in (bgp.peers if bgp else ())}
+        return _Told(
+            prefixes,
+            tuple(each for each in (bgp.aggregate if bgp else ()) if each in prefixes),
+            withheld.from_all,
+            frozenset().union(*(peer.announced for peer in peers)),
+            frozenset().union(*carried.values()),
+            frozenset().union(
+                *(carried[peer.address] for peer in peers if peer.state is SessionState.UP)
+            ),
+        )
+
+    def _services(
+        self, state: NodeState, told: _Told, forwarding: Forwarding
+    ) -> Iterator[ServiceView]:
         services = state.document.services
         forwarded = self._forwarded.of(
             "all",
             (services, forwarding.services),
             lambda: tuple(_is_forwarded(each, forwarding) for each in services),
-        )
-        announced = state.announcing.announced
-        peers = state.document.bgp.peers if state.document.bgp else ()
-        prefixes = self._prefixes.of(
-            "all", (announced,), lambda: frozenset(a.prefix for a in announced)
-        )
-        withheld = self._withheld_now(state).from_all
-        aggregates = state.document.bgp.aggregate if state.document.bgp else ()
-        told = _Told(
-            prefixes,
-            frozenset(family for peer in peers for family in peer.carried),
-            withheld,
-            tuple(each for each in aggregates if each in prefixes and each not in withheld),
         )
         counts = iter(self._dataplane.service_counts(self._keys))
         before, self._pools = self._pools, {}
@@ -206,11 +220,10 @@ class StatusBuilder:
         received: Count | None,
     ) -> ServiceView:
         """A service's view; nothing was received where the data plane does not have it."""
-        announced = bool(told.prefixes) and (
-            service.prefix in told.prefixes or state.announcing.is_covered(service)
+        announced = service.prefix in told.heard or (
+            not told.heard.isdisjoint(told.routes_of(service))
+            and (service.prefix in told.prefixes or state.announcing.is_covered(service))
         )
-        if service.prefix in told.withheld:
-            announced = any(covering(told.aggregates, [service.prefix]))
         if received is None:
             why_not = "the data plane does not have it yet"
         else:
@@ -338,17 +351,22 @@ def _why_not(service: Service, strength: Strength, state: NodeState, told: _Told
     if service.announce and state.document.bgp is None:
         return "it is to be announced, but the document has no bgp section"
     reason = state.announcing.reason(service, strength)
-    if reason or not service.announce:
+    if reason or not service.announce or service.prefix in told.heard:
         return reason
-    family = Family.of(service.prefix)
-    if service.prefix in told.withheld and not any(covering(told.aggregates, [service.prefix])):
-        return "the export policies of every BGP peer reject its route; see bgp.policies"
-    if family in told.families:
-        return ""
-    return (
-        f"it is to be announced, but no BGP peer hears IPv{family.version} prefixes; "
-        f"name {family} in its families"
-    )
+    family, routes = Family.of(service.prefix), told.routes_of(service)
+    if family not in told.families:
+        return (
+            f"it is to be announced, but no BGP peer hears IPv{family.version} prefixes; "
+            f"name {family} in its families"
+        )
+    if routes and told.withheld.issuperset(routes):
+        what = "its route" if service.prefix in routes else f"its aggregate {routes[0]}"
+        return f"the export policies of every BGP peer reject {what}; see bgp.policies"
+    if family not in told.up:
+        return f"no BGP session that carries IPv{family.version} prefixes is up"
+    if routes and told.heard.isdisjoint(routes):
+        return "the BGP peers whose sessions are up reject its route, and the others are down"
+    return ""
 
 
 def _peers(

@@ -57,7 +57,7 @@ class ServiceView:
     quic: bool  # routed by server ids
     unserved: str  # what becomes of the VIP's other packets
     forwarding: bool  # the data plane has it, read back
-    announced: bool  # the BGP peers were told
+    announced: bool  # over a BGP session that is up, by itself or by an aggregate
     why_not: str  # what keeps it from forwarding or being announced; empty if nothing
     healthy: int  # endpoints that take new flows and serve
     received: Count

@@ -29,7 +29,7 @@ from headrace.control import Controller, LogLevel, SessionChanged, World, restor
 from headrace.daemon.collecting import freeze_now, freeze_what_stays
 from headrace.daemon.exposing import expose_metrics
 from headrace.daemon.host import ThisHost
-from headrace.daemon.lock import instance_lock
+from headrace.daemon.lock import instance_lock, state_lock
 from headrace.daemon.logs import configure_logs
 from headrace.daemon.privileges import drop_privileges
 from headrace.daemon.probing import TunnelPaths
@@ -53,7 +53,7 @@ def run(settings: Settings) -> None:
     """
     log_level = LogLevel()
     configure_logs(log_level)
-    with instance_lock(settings.runtime_dir):
+    with instance_lock(settings.runtime_dir), state_lock(settings.state_dir):
         try:
             asyncio.run(_run(settings, log_level))
         except BaseExceptionGroup as group:

@@ -28,6 +28,7 @@ from headrace.model import (
     Forwarding,
     IPAddress,
     KernelError,
+    LbError,
     Path,
     Port,
     Reach,
@@ -35,6 +36,7 @@ from headrace.model import (
     ServiceEntry,
     ServiceKey,
     Tuning,
+    UnavailableError,
     VerdictCount,
 )
 
@@ -304,7 +306,8 @@ class Dataplane:
     def attach(self, ports: Sequence[Port]) -> None:
         """Run on exactly these interfaces; those that run already are left alone.
 
-        Raises KernelError when one refuses or has just gone, after all others were attached.
+        Raises KernelError when one refuses or has just gone, UnavailableError when another program
+        holds it, after all others were attached.
         """
         self.set_ports(ports)
         self._loader.follow_names({port.ifindex: port.name for port in ports})
@@ -312,11 +315,11 @@ class Dataplane:
         for name in self._loader.attached():
             if name not in wanted:
                 self._loader.detach(name)
-        failures = []
+        failures: list[LbError] = []
         for port in ports:
             try:
                 self._loader.attach(port)
-            except KernelError as error:
+            except (KernelError, UnavailableError) as error:
                 failures.append(error)
         if failures:
             raise failures[0]

@@ -5,6 +5,7 @@
 <directory>/programs/<name>    the running program
 """
 
+import errno
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -24,7 +25,7 @@ from headrace.dataplane.bpffs import (
     unmount_bpffs,
 )
 from headrace.dataplane.selftest import SAFE_MTU_BYTES, loses_big_redirects, mtu_bytes
-from headrace.model import KernelError, Port
+from headrace.model import KernelError, Port, UnavailableError
 
 _OBJECTS = Path(__file__).parent / "objects"
 
@@ -62,6 +63,7 @@ class Loader:
         self.map_fds: dict[str, int] = {}
         self.made: set[str] = set()
         """The maps that no earlier daemon left as this program needs them: they were empty."""
+        self._against_native: dict[str, str] = {}  # as was told last, by interface
         ensure_bpffs(directory)
         for folder in ("maps", "links", "programs"):
             (directory / folder).mkdir(mode=0o700, exist_ok=True)
@@ -117,7 +119,10 @@ class Loader:
             self._update(path)
 
     def attach(self, port: Port) -> None:
-        """Run the program on an interface: native where driver and kernel can, else generic."""
+        """Run the program on an interface: native where driver and kernel can, else generic.
+
+        Raises UnavailableError where another program is, KernelError where the kernel refuses.
+        """
         path = self._directory / "links" / pin_name(port.name)
         if self._link_of(path) == port.ifindex:
             return
@@ -160,13 +165,22 @@ class Loader:
         because = self._reason_against_native(port)
         if not because:
             try:
-                return libbpf.create_xdp_link(
-                    self._program_fd, port.ifindex, libbpf.XDP_FLAGS_DRV_MODE
-                )
+                return self._link(port, libbpf.XDP_FLAGS_DRV_MODE)
             except KernelError as error:
                 because = str(error)
-        _log.warning("xdp_generic", interface=port.name, because=because)
-        return libbpf.create_xdp_link(self._program_fd, port.ifindex, libbpf.XDP_FLAGS_SKB_MODE)
+        if self._against_native.get(port.name) != because:  # told once: tries go on without end
+            self._against_native[port.name] = because
+            _log.warning("xdp_generic", interface=port.name, because=because)
+        return self._link(port, libbpf.XDP_FLAGS_SKB_MODE)
+
+    def _link(self, port: Port, mode: int) -> int:
+        """A link in one mode. Raises UnavailableError where another program is: no mode helps."""
+        try:
+            return libbpf.create_xdp_link(self._program_fd, port.ifindex, mode)
+        except KernelError as error:
+            if error.errno in {errno.EBUSY, errno.EEXIST}:
+                raise UnavailableError(_held_by_another(port.name)) from error
+            raise KernelError(f"attach XDP to {port.name}", error.errno) from error
 
     def _reason_against_native(self, port: Port) -> str:
         """Why native mode would lose packets here; empty when it would not."""
@@ -243,6 +257,13 @@ class Loader:
                 libbpf.update_link(link, self._program_fd)
         finally:
             os.close(link)
+
+
+def _held_by_another(name: str) -> str:
+    return (
+        f"{name}, or a device over it, has another program's XDP; `ip link show {name}` names it: "
+        f"end that, or leave {name} out of node.interfaces"
+    )
 
 
 def _fits(fd: int, wanted: libbpf.MapShape, entries: int) -> bool:

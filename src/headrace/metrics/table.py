@@ -207,7 +207,7 @@ METRICS: tuple[Metric, ...] = (
         _GAUGE,
         _SERVICE,
         "",
-        "1 if BGP peers were told of its VIP; none of services that are not to be announced.",
+        "1 if a BGP session that is up told of its VIP; none of services not to be announced.",
         lambda scene: ((text, int(view.announced)) for text, view in scene.announced),
     ),
     Metric(

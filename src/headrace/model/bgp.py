@@ -1,5 +1,6 @@
 """The document's bgp section: this node's sessions, and what its announcements are like."""
 
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated
 
@@ -48,6 +49,7 @@ from headrace.model.limits import (
     LIMIT_POLICIES,
     LIMIT_SETS,
 )
+from headrace.model.problems import Finding, refuse_all
 from headrace.model.values import Family, IPAddress, IPNetwork
 
 
@@ -290,19 +292,13 @@ class Bgp(_Section):
     def _check_policies(
         cls, policies: dict[str, Policy], info: ValidationInfo
     ) -> dict[str, Policy]:
-        check_names(policies, info.data)
+        refuse_all(check_names(policies, info.data))
         return policies
 
     @field_validator("peers")
     @classmethod
     def _check_peers(cls, peers: tuple[Peer, ...], info: ValidationInfo) -> tuple[Peer, ...]:
-        first: dict[IPAddress, int] = {}
-        for index, peer in enumerate(peers):
-            if first.setdefault(peer.address, index) != index:
-                raise ValueError(
-                    f"[{index}] is {peer.address} as [{first[peer.address]}] is; keep one of them"
-                )
-            _check_against(peer, f"[{index}]", info)
+        refuse_all(_misfits(peers, info))
         known = {key: info.data.get(key, {}) for key in ("policies", "peer_sets")}
         ways = {
             way_of(peer.address, peer.export, peer.export_default, **known)
@@ -317,14 +313,23 @@ class Bgp(_Section):
         return peers
 
 
-def _check_against(peer: Peer, path: str, info: ValidationInfo) -> None:
-    """Refuse what the section's other keys do not allow a peer."""
-    if "policies" in info.data:
-        try:
-            check_export(peer.export, info.data["policies"])
-        except ValueError as error:
-            raise ValueError(f"{path}.export{error}") from error
-    if peer.bfd and info.data.get("bfd") is None:
-        raise ValueError(f"{path}.bfd is true, but bgp.bfd is absent; add it, as {{}}")
-    if info.data.get("speaker") is SpeakerKind.BIRD and '"' in (peer.password or ""):
-        raise ValueError(f"{path}.password has a double quote, which BIRD cannot read; use another")
+def _misfits(peers: tuple[Peer, ...], info: ValidationInfo) -> Iterator[Finding]:
+    """What peers, or the section's other keys, do not allow a peer."""
+    first: dict[IPAddress, int] = {}
+    for index, peer in enumerate(peers):
+        known = first.setdefault(peer.address, index)
+        if known != index:
+            yield (
+                (index,),
+                f"{peer.address} is already bgp.peers[{known}]; keep one of them",
+            )
+        if "policies" in info.data:
+            for location, text in check_export(peer.export, info.data["policies"]):
+                yield (index, "export", *location), text
+        if peer.bfd and info.data.get("bfd") is None:
+            yield (index, "bfd"), "is true, but bgp.bfd is absent; add it, as {}"
+        if info.data.get("speaker") is SpeakerKind.BIRD and '"' in (peer.password or ""):
+            yield (
+                (index, "password"),
+                "has a double quote, which BIRD cannot read; use another",
+            )

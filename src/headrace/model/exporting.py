@@ -28,6 +28,7 @@ from headrace.model.exports import (
 from headrace.model.preference import (
     GRACEFUL_SHUTDOWN,
     LIMIT_MED,
+    better_med,
     times_worse,
     worse_local_pref,
     worse_med,
@@ -99,15 +100,20 @@ class Exporting:
 
     def decide(self, kind: Kind, way: Way) -> Attributes | None:
         """What announcements of a kind are like as they are heard that way; None: they are not."""
-        heard = kind.attributes
-        times = times_worse(heard.communities, is_standby=self._bgp.role is Role.STANDBY)
-        for name in way.policies:
-            for statement in self._bgp.policies[name]:
-                if self._holds(statement.conditions, kind, heard.communities, way):
-                    heard = _changed(heard, statement.actions, times)
-                    if statement.actions.result is not None:
-                        return _decided(heard, statement.actions.result)
-        return _decided(heard, way.default)
+        given = kind.attributes
+        times = times_worse(given.communities, is_standby=self._bgp.role is Role.STANDBY)
+        heard = given._replace(med=better_med(given.med, times))
+        is_med_set, result = False, way.default
+        for statement in (each for name in way.policies for each in self._bgp.policies[name]):
+            if self._holds(statement.conditions, kind, heard.communities, way):
+                heard = _changed(heard, statement.actions, times)
+                is_med_set |= statement.actions.med is not None
+                if statement.actions.result is not None:
+                    result = statement.actions.result
+                    break
+        if result is RouteResult.REJECT:
+            return None
+        return heard._replace(med=worse_med(heard.med or 0, times) if is_med_set else given.med)
 
     def heard(self, announcement: Announcement, way: Way | None) -> Announcement | None:
         """The announcement as it is heard that way; None where it is not."""
@@ -183,17 +189,13 @@ def _combine(found: Iterable[bool], match: Matching) -> bool:
     return any(found) is (match is Matching.ANY)
 
 
-def _decided(heard: Attributes, result: RouteResult) -> Attributes | None:
-    return heard if result is RouteResult.ACCEPT else None
-
-
 def _changed(heard: Attributes, do: Actions, times: int) -> Attributes:
-    """What actions make of attributes that were made worse so often before."""
+    """What actions make of attributes that are worse so often; the MED is as it is without that."""
     local_pref = heard.local_pref
     if do.local_pref is not None:
         local_pref = worse_local_pref(do.local_pref, times)
     return Attributes(
-        med=_med(heard.med, do.med, times),
+        med=_med(heard.med, do.med),
         communities=_communities(heard.communities, do.communities),
         prepend=heard.prepend + do.prepend,
         local_pref=local_pref,
@@ -201,10 +203,10 @@ def _changed(heard: Attributes, do: Actions, times: int) -> Attributes:
     )
 
 
-def _med(med: int | None, change: int | str | None, times: int) -> int | None:
+def _med(med: int | None, change: int | str | None) -> int | None:
     if isinstance(change, str):
         return min(max((med or 0) + int(change), 0), LIMIT_MED)
-    return med if change is None else worse_med(change, times)
+    return med if change is None else change
 
 
 def _next_hop(known: IPAddress | None, do: Actions) -> IPAddress | None:

@@ -3,7 +3,7 @@
 What they do to an announcement is `model.exporting`'s work.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Self
@@ -27,6 +27,7 @@ from headrace.model.limits import (
     LIMIT_SET_ENTRIES,
     LIMIT_STATEMENTS,
 )
+from headrace.model.problems import Finding, Location
 from headrace.model.values import Family, IPAddress, IPNetwork
 
 
@@ -191,39 +192,47 @@ def _holds(prefix: IPNetwork, address: IPAddress) -> bool:
     return prefix.version == address.version and address in prefix
 
 
-def check_names(policies: Mapping[str, Policy], sets: Mapping[str, Mapping[str, object]]) -> None:
-    """Refuse a policy that names a set that is not there; `sets` are by kind. ValueError."""
+def check_names(
+    policies: Mapping[str, Policy], sets: Mapping[str, Mapping[str, object]]
+) -> Iterator[Finding]:
+    """Every set that a policy names and that is not there; `sets` are by kind."""
     for name, policy in policies.items():
         for index, statement in enumerate(policy):
             asked = statement.conditions
-            named = [
-                ("prefixes", "prefix_sets", asked.prefixes),
-                ("peers", "peer_sets", asked.peers),
-                *(("communities", "community_sets", each) for each in asked.communities),
+            named: list[tuple[Location, str, SetMatch | None]] = [
+                (("prefixes",), "prefix_sets", asked.prefixes),
+                (("peers",), "peer_sets", asked.peers),
+                *(
+                    (("communities", number), "community_sets", match)
+                    for number, match in enumerate(asked.communities)
+                ),
             ]
-            for key, kind, match in named:
+            for keys, kind, match in named:
                 if match is not None and kind in sets and match.name not in sets[kind]:
-                    raise ValueError(
-                        f"{name}[{index}].conditions.{key}: no set is called {match.name}; "
-                        f"add it to bgp.{kind}, or name another"
+                    yield (
+                        (name, index, "conditions", *keys),
+                        f"no set is called {match.name}; add it to bgp.{kind}, or name another",
                     )
 
 
-def check_export(export: tuple[str, ...], policies: Mapping[str, Policy]) -> None:
-    """Refuse policies that are not there, twice, or add too much together. ValueError."""
+def check_export(export: tuple[str, ...], policies: Mapping[str, Policy]) -> Iterator[Finding]:
+    """Policies of a peer that are not there, or twice, or that add too much together."""
     for index, name in enumerate(export):
-        if name not in policies:
-            raise ValueError(
-                f"[{index}]: no policy is called {name}; add it to bgp.policies, or name another"
-            )
         if name in export[:index]:
-            raise ValueError(f"[{index}]: {name} is there twice; keep one of them")
-    actions = [statement.actions for name in export for statement in policies[name]]
+            yield (index,), f"{name} is there twice; keep one of them"
+        elif name not in policies:
+            yield (
+                (index,),
+                f"no policy is called {name}; add it to bgp.policies, or name another",
+            )
+    named = dict.fromkeys(export)
+    actions = [statement.actions for name in named for statement in policies.get(name, ())]
     added = sum(len(each.communities.add) for each in actions)
     if added > LIMIT_COMMUNITIES:
-        raise ValueError(
-            f": {added} communities added are over the limit of {LIMIT_COMMUNITIES}; add fewer"
+        yield (
+            (),
+            f"{added} communities added are over the limit of {LIMIT_COMMUNITIES}; add fewer",
         )
     prepended = sum(each.prepend for each in actions)
     if prepended > LIMIT_PREPEND:
-        raise ValueError(f": prepend {prepended} is over the limit of {LIMIT_PREPEND}; use less")
+        yield (), f"prepend {prepended} is over the limit of {LIMIT_PREPEND}; use less"

@@ -103,7 +103,11 @@ def number(low: float, high: float) -> Callable[[object], float]:
     def read(value: object) -> float:
         if type(value) in {int, float} and low <= value <= high:  # type: ignore[operator]
             return float(value)  # type: ignore[arg-type]
-        raise ValueError(f"{shown(value)} is not a number in {low:g}..{high:g}")
+        span = f"{low:g}..{high:g}"
+        if type(value) in {int, float}:
+            raise ValueError(f"{shown(value)} is not in {span}; use a number that is")
+        hint = "write it without quotes" if isinstance(value, str) else "use one"
+        raise ValueError(f"{shown(value)} is not a number in {span}; {hint}")
 
     return read
 

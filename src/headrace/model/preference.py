@@ -38,6 +38,11 @@ def worse_med(med: int, times: int) -> int:
     return min(med + times * WORSE_MED, LIMIT_MED)
 
 
+def better_med(med: int | None, times: int) -> int | None:
+    """The MED that was made worse so often; of one at the limit, the least it may have been."""
+    return None if med is None else max(med - times * WORSE_MED, 0)
+
+
 def worse_local_pref(local_pref: int, times: int) -> int:
     """A local preference that is given to what was made worse so often."""
     return max(local_pref - times * WORSE_LOCAL_PREF, 0)

@@ -2,15 +2,17 @@
 
 import re
 import reprlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from headrace.model.errors import ConfigError, Problem
 from headrace.model.limits import LIMIT_PROBLEMS
 
 Location = tuple[int | str, ...]
+Finding = tuple[Location, str]
+"""Where something is wrong in what a validator was given, and what."""
 
 _SECRETS = frozenset({"password"})
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -32,6 +34,20 @@ def problems_of(error: ValidationError) -> list[Problem]:
         for details in error.errors(include_url=False)
         if not _is_echo(details)
     ]
+
+
+def refuse_all(findings: Iterable[Finding]) -> None:
+    """Raise for what a validator has found, if anything: each finding keeps its own path."""
+    errors = [
+        InitErrorDetails(
+            type=PydanticCustomError("contradiction", "{text}", {"text": text}),
+            loc=location,
+            input=None,
+        )
+        for location, text in findings
+    ]
+    if errors:
+        raise ValidationError.from_exception_data("contradictions", errors)
 
 
 def path_of(location: Location) -> str:

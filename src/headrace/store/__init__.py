@@ -3,6 +3,6 @@
 The store keeps text and never looks into it: what a document means is decided above.
 """
 
-from headrace.store.revisions import Revision, Store
+from headrace.store.revisions import PackedRevision, Revision, Store
 
-__all__ = ["Revision", "Store"]
+__all__ = ["PackedRevision", "Revision", "Store"]

@@ -5,10 +5,11 @@ import os
 import sqlite3
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Thread
 
 from headrace.model.errors import NotFoundError, UnavailableError
 
@@ -19,7 +20,10 @@ LIMIT_REVISIONS = 1_000
 
 _LOCK_WAIT_S = 2.0  # another process holds the file only for the length of a commit
 
-_SCHEMA = """
+_VERSION = 2
+"""Of the file's format; this program reads it and those before."""
+
+_SCHEMA = f"""
 CREATE TABLE revisions (
     number INTEGER PRIMARY KEY AUTOINCREMENT,  -- a number is never given twice
     time   TEXT NOT NULL,                      -- ISO 8601, UTC
@@ -27,7 +31,7 @@ CREATE TABLE revisions (
     text   BLOB NOT NULL,                      -- UTF-8, packed by zlib
     sha256 TEXT NOT NULL                       -- of the text: a rotten disk is noticed
 ) STRICT;
-PRAGMA user_version = 2;
+PRAGMA user_version = {_VERSION};
 """
 
 _PACK_PLAIN_TEXTS = """
@@ -35,6 +39,13 @@ INSERT INTO revisions SELECT number, time, author, pack(text), sha256 FROM plain
 DROP TABLE plain;
 """
 """From version 1 of the file, whose texts were not packed."""
+
+_CHECKPOINT_EVERY = 64
+"""Revisions. A checkpoint writes and syncs as many pages as a dozen commits or more: beside them,
+it keeps no change waiting."""
+
+_CHECKPOINT_PAGES_MAX = 4_000
+"""Of the log, 16 MB: a commit makes a checkpoint itself where those beside it never get ahead."""
 
 _PACKING_LEVEL = 1
 """A fourteenth of its size, in 1 ms for 200 kB; to write so much whole takes the disk longer."""
@@ -48,6 +59,27 @@ class Revision:
     time: datetime
     author: str
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PackedRevision:
+    """One as it lies on the disk: many of them take little memory."""
+
+    number: int
+    time: datetime
+    author: str
+    packed: bytes
+    sha256: str
+    path: Path
+
+    @property
+    def text(self) -> str:
+        """Unpacked anew at each call. Raises UnavailableError when it has changed on disk."""
+        data = _unpack(self.packed)
+        if data is None or _digest(data) != self.sha256:
+            what = f"revision {self.number} has changed on disk"
+            raise UnavailableError(_damaged(self.path, what))
+        return data.decode()
 
 
 class Store:
@@ -66,6 +98,8 @@ class Store:
             if not self._path.exists():
                 _create(self._path)
             self._connection = _open(self._path)
+            self._beside = _connect(self._path)
+        self._checkpoint = Thread(target=_make_checkpoint, args=(self._beside,))
 
     def latest(self) -> tuple[int, str] | None:
         """The newest revision's number and text; None when there is none."""
@@ -87,38 +121,46 @@ class Store:
             transaction.execute(
                 "DELETE FROM revisions WHERE number <= ?", (number - LIMIT_REVISIONS,)
             )
+        if number % _CHECKPOINT_EVERY == 0 and not self._checkpoint.is_alive():
+            self._checkpoint = Thread(target=_make_checkpoint, args=(self._beside,))
+            self._checkpoint.start()
         return number
 
-    def history(self, limit: int = LIMIT_REVISIONS) -> list[Revision]:
-        """The newest revisions that are kept, newest first."""
+    def history(self, limit: int = LIMIT_REVISIONS) -> list[PackedRevision]:
+        """The newest revisions that are kept, newest first; the text of each may be damaged."""
         select = (
             "SELECT number, time, author, text, sha256 FROM revisions ORDER BY number DESC LIMIT ?"
         )
         with self._explained():
             rows = self._connection.execute(select, (limit,)).fetchall()
-        return [self._revision(*row) for row in rows]
+        return [self._packed(*row) for row in rows]
 
     def at(self, number: int) -> Revision:
-        """The revision of this number; NotFoundError when it was never made or is not kept."""
+        """The revision of this number, whole.
+
+        Raises NotFoundError when it was never made or is not kept.
+        """
         select = "SELECT number, time, author, text, sha256 FROM revisions WHERE number = ?"
         with self._explained():
             row = self._connection.execute(select, (number,)).fetchone()
         if row is None:
             raise NotFoundError(f"revision {number} is not kept; history lists those that are")
-        return self._revision(*row)
+        packed = self._packed(*row)
+        return Revision(packed.number, packed.time, packed.author, packed.text)
 
     def close(self) -> None:
         """Let go of the file; what was appended stays."""
+        if self._checkpoint.is_alive():
+            self._checkpoint.join()
         with self._explained():
+            self._beside.close()
             self._connection.close()
 
-    def _revision(
+    def _packed(
         self, number: int, time: str, author: str, packed: bytes, sha256: str
-    ) -> Revision:
-        data = _unpack(packed)
-        if data is None or _digest(data) != sha256:
-            raise UnavailableError(_damaged(self._path, f"revision {number} has changed on disk"))
-        return Revision(number, datetime.fromisoformat(time), author, data.decode())
+    ) -> PackedRevision:
+        when = datetime.fromisoformat(time)
+        return PackedRevision(number, when, author, packed, sha256, self._path)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -154,22 +196,46 @@ def _create(path: Path) -> None:
 def _open(path: Path) -> sqlite3.Connection:
     if path.stat().st_size == 0:
         raise sqlite3.DatabaseError("the file is empty")
-    # Calls may come from a worker thread, one at a time.
-    connection = sqlite3.connect(path, timeout=_LOCK_WAIT_S, check_same_thread=False)
+    connection = _connect(path)
     try:
+        version = _readable_version(connection, path)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        if connection.execute("PRAGMA user_version").fetchone() == (1,):
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES_MAX}")
+        if version == 1:
             connection.create_function("pack", 1, lambda text: _pack(text.encode()))
             connection.executescript(
                 "BEGIN IMMEDIATE; ALTER TABLE revisions RENAME TO plain;"
                 f"{_SCHEMA} {_PACK_PLAIN_TEXTS} COMMIT;"
             )
         connection.execute("SELECT number, time, author, sha256 FROM revisions LIMIT 1").fetchone()
-    except sqlite3.Error:
+    except (sqlite3.Error, UnavailableError):
         connection.close()
         raise
     return connection
+
+
+def _readable_version(connection: sqlite3.Connection, path: Path) -> int:
+    """The version of the file's format. Raises UnavailableError where that is a later one."""
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if version > _VERSION:
+        raise UnavailableError(
+            f"{path}: is of format {version}, written by a newer Headrace; start that one, or "
+            "`headrace export` there, move the file away (with its -wal and -shm files) and apply "
+            "the document here"
+        )
+    return version
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """For calls that may come from a worker thread, one at a time."""
+    return sqlite3.connect(path, timeout=_LOCK_WAIT_S, check_same_thread=False)
+
+
+def _make_checkpoint(connection: sqlite3.Connection) -> None:
+    """Take what was committed from the log to the file; commits go on meanwhile."""
+    with suppress(sqlite3.Error):  # what it could not do stays in the log
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
 
 def _pack(data: bytes) -> bytes:

@@ -23,6 +23,9 @@ ECHO = "echo { trace, remote, error }"
 DEAF_S = 10.0
 """A BIRD that leaves a command unanswered for so long is ended; it answers in milliseconds."""
 
+RETRY_S = 10.0
+"""Until a withdrawal that no daemon waits for is tried again, when it was refused."""
+
 SHOW_SESSIONS = 'show protocols "peer_*"'
 SHOW_WATCHED = "show bfd sessions"
 CONFIGURE = "configure"
@@ -40,14 +43,18 @@ class _Asked(NamedTuple):
 class BirdRelay:
     """The protocol between BIRD and the daemon.
 
-    `routes_file` and `handover` are what the loop has to write before it sends anything.
+    `routes_file` and `handover` are what the loop has to write before it sends anything; it says
+    by `note_written` and `note_kept` what came of that.
     """
 
     def __init__(self, *, own_pid: int, wanted: Wanted) -> None:
         self.handover: str | None = None
         self.routes_file: str | None = None
         self._wanted = wanted
-        self._written = ""
+        self._taken: str | None = None  # the routes that BIRD has; None while that is in doubt
+        self._unwritten: str | None = None  # why the loop could not write the newest ones
+        self._retry_at: float | None = None
+        self._answer_handover: Callable[[Reply, float], None] | None = None
         self._daemon = DaemonSide(own_pid, wanted)
         self._reasons: dict[str, str] = {}  # why a session is about to end
         self._waiting: deque[_Asked] = deque()  # the first has been sent
@@ -57,7 +64,7 @@ class BirdRelay:
         self._output = bytearray()
         self._poll_at = 0.0
         self._connection = 0  # answers go to the daemon that asked
-        self._write_routes()
+        self._taken = self.routes_file = self._render()  # BIRD starts with these, or not at all
 
     # The protocol's face
 
@@ -86,8 +93,9 @@ class BirdRelay:
 
     def tick(self, now: float) -> None:
         """Withdraw, in its steps, when the daemon stays away; look at the sessions now and then."""
-        if self._wanted.expire(now):
-            self._configure(now, lambda _reply, _now: None)
+        if self._wanted.expire(now) or (self._retry_at is not None and now >= self._retry_at):
+            self._retry_at = None
+            self._configure(now, self._retry_if_refused)
         if now >= self._poll_at and not self._waiting:
             self._poll_at = now + POLL_S
             self._ask(SHOW_SESSIONS, self._take_sessions, now)
@@ -115,6 +123,20 @@ class BirdRelay:
         """Want nothing from now on."""
         self._wanted.withdraw()
         self._configure(now, lambda _reply, _now: None)
+
+    def note_written(self, problem: str | None) -> None:
+        """`routes_file` is in place, or why it is not: then what BIRD reads is an older one."""
+        self.routes_file, self._unwritten = None, problem
+
+    def note_kept(self, problem: str | None, now: float) -> None:
+        """`handover` is kept, or why it is not; BIRD ends only for what the next one finds."""
+        answer, self.handover, self._answer_handover = self._answer_handover, None, None
+        if answer is None:
+            return
+        if problem is None:
+            self._ask(GRACEFUL, answer, now)
+        else:
+            answer(_refusal(problem), now)
 
     @property
     def is_settled(self) -> bool:
@@ -165,12 +187,13 @@ class BirdRelay:
         match order:
             case Announce():
                 self._wanted.take(order)
+                self._retry_at = None
                 self._configure(now, self._answerer(order.id))
             case Command():
                 self._ask(order.text, self._answerer(order.id), now)
             case HandOver():
                 self.handover = self._wanted.hand_over(now + order.within_s)
-                self._ask(GRACEFUL, self._answerer(order.id), now)
+                self._answer_handover = self._answerer(order.id)
 
     def _answerer(self, request_id: int) -> Callable[[Reply, float], None]:
         """Tells the daemon that asked what came of it."""
@@ -186,21 +209,36 @@ class BirdRelay:
     # What follows
 
     def _configure(self, now: float, take: Callable[[Reply, float], None]) -> None:
-        """Have BIRD read what is wanted, if that is something new."""
-        if self._write_routes():
-            self._ask(CONFIGURE, take, now)
-        else:
+        """Have BIRD read what is wanted, unless it has just that."""
+        text = self._render()
+        if text == self._taken:
             take(Reply(0, []), now)
+            return
 
-    def _write_routes(self) -> bool:
+        def taken(reply: Reply, now: float) -> None:
+            if self._unwritten is not None:
+                reply = _refusal(self._unwritten)
+            is_newest = all(asked.text != CONFIGURE for asked in self._waiting)
+            self._taken = text if reply.problem is None and is_newest else None
+            take(reply, now)
+
+        self._taken, self.routes_file = None, text
+        self._ask(CONFIGURE, taken, now)
+
+    def _retry_if_refused(self, reply: Reply, now: float) -> None:
+        if reply.problem is not None:
+            self._retry_at = now + RETRY_S
+
+    def _render(self) -> str:
         wanted = self._wanted
-        text = render_routes(wanted.routes, wanted.as_number, wanted.exports)
-        if text == self._written:
-            return False
-        self._written = self.routes_file = text
-        return True
+        return render_routes(wanted.routes, wanted.as_number, wanted.exports)
 
     def _ask(self, text: str, take: Callable[[Reply, float], None], now: float) -> None:
         self._waiting.append(_Asked(text, take, now))
         if self._is_ready and len(self._waiting) == 1:
             self._output += f"{text}\n".encode()
+
+
+def _refusal(problem: str) -> Reply:
+    """What stands for BIRD's own where a file of ours could not be written."""
+    return Reply(8000, [problem])

@@ -13,7 +13,7 @@ import socket
 import time
 
 from .bird import BirdRelay
-from .daemon_end import READ_BYTES, DaemonEnd, take_handover
+from .daemon_end import READ_BYTES, DaemonEnd, take_handover, unwritten
 from .messages import MessageError, Side
 from .wanted import Wanted
 
@@ -97,13 +97,13 @@ class _Loop:
             self._daemon.read(ready, time.monotonic())
 
     def write_routes(self) -> None:
-        """Put the file in place that BIRD includes."""
+        """Put the file in place that BIRD includes. Raises OSError."""
         if self._relay.routes_file is None:
             return
         with open(f"{self._routes}.new", "w", encoding="ascii") as file:  # noqa: PTH123
             file.write(self._relay.routes_file)
         os.replace(f"{self._routes}.new", self._routes)  # noqa: PTH105
-        self._relay.routes_file = None
+        self._relay.note_written(None)
 
     def _begin_stop(self, _number: int, _frame: object) -> None:
         self._stopping = True  # no more: this may be in the middle of anything
@@ -165,7 +165,10 @@ class _Loop:
             self._relay.receive(Side.SPEAKER, data, time.monotonic())
 
     def _flush_bird(self) -> None:
-        self.write_routes()
+        try:
+            self.write_routes()
+        except OSError as error:  # what BIRD announces stays, and so must we
+            self._relay.note_written(unwritten(self._routes, error))
         self._unsent += self._relay.data_to_send(Side.SPEAKER)
         if self._control is None or not self._unsent:
             return

@@ -33,6 +33,9 @@ class Relay(Protocol):
     def data_to_send(self, side: Side) -> bytes:
         """The bytes for one side since the last call."""
 
+    def note_kept(self, problem: str | None, now: float) -> None:
+        """What is handed over is kept, or why it is not."""
+
 
 class DaemonEnd:
     """A connection that comes and goes."""
@@ -84,7 +87,7 @@ class DaemonEnd:
 
     def flush(self, now: float) -> None:
         """Say what there is to say; first of all keep what is handed over by it."""
-        self._keep_handover()
+        self._keep_handover(now)
         self._unsent += self._relay.data_to_send(Side.DAEMON)
         if self._daemon is None or not self._unsent:
             return
@@ -97,12 +100,16 @@ class DaemonEnd:
         except OSError:
             self._drop(now)
 
-    def _keep_handover(self) -> None:
+    def _keep_handover(self, now: float) -> None:
         if self._relay.handover is None:
             return
-        with open(handover_path(self._path), "w", encoding="utf-8") as file:  # noqa: PTH123
-            file.write(self._relay.handover)
-        self._relay.handover = None
+        path, problem = handover_path(self._path), None
+        try:
+            with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123
+                file.write(self._relay.handover)
+        except OSError as error:
+            problem = unwritten(path, error)
+        self._relay.note_kept(problem, now)
 
     def _drop(self, now: float) -> None:
         if self._daemon is not None:
@@ -127,3 +134,8 @@ def take_handover(socket_path: str) -> str:
 def handover_path(socket_path: str) -> str:
     """Where a relay leaves its set for the next one."""
     return f"{socket_path}.handover"
+
+
+def unwritten(path: str, error: OSError) -> str:
+    """Why a file could not be written, in words for whoever runs the node."""
+    return f"{path} cannot be written: {error.strerror}; make its file system writable, with room"

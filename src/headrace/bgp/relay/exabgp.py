@@ -53,7 +53,7 @@ class ExabgpRelay:
     """The protocol between ExaBGP and the daemon.
 
     `beside` finds the own address of the other family; `handover` is what the loop has to keep for
-    the next speaker.
+    the next speaker, and says by `note_kept` what came of it.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class ExabgpRelay:
         self._untold: set[str] = set()  # peers that may have to hear something
         self._unanswered: deque[_Asked] = deque()
         self._announce_ids: list[int] = []
+        self._handover_id: int | None = None
         self._problems: list[str] = []
         self._requests: deque[Command] = deque()
         self._lines = Lines()
@@ -83,6 +84,7 @@ class ExabgpRelay:
         """The daemon is gone: what it asked is not answered, what it announced is kept a while."""
         self._daemon.disconnect(now)
         self._announce_ids.clear()
+        self._handover_id = None
         self._requests.clear()
         for command in self._unanswered:
             command.request_id = None
@@ -116,6 +118,14 @@ class ExabgpRelay:
         self._output.clear()
         return data
 
+    def note_kept(self, problem: str | None, now: float) -> None:  # noqa: ARG002 - BIRD's needs it
+        """`handover` is kept, or why it is not."""
+        self.handover = None
+        if self._handover_id is not None:
+            problems = [] if problem is None else [problem]
+            self._daemon.answer(self._handover_id, problems=problems, lines=[])
+            self._handover_id = None
+
     # What ExaBGP says
 
     def _hear(self, line: str, now: float) -> None:
@@ -130,6 +140,11 @@ class ExabgpRelay:
         if not self._unanswered:
             return
         command = self._unanswered.popleft()
+        session = self._sessions.get(command.peer)
+        if not accepted and session is not None:
+            # Some of it may have been said. The next set brings it all anew; to do so at once
+            # would be to go on asking for what is refused.
+            session.heard.update(dict.fromkeys(command.prefixes))
         problems = [] if accepted else [command.text]
         if command.request_id is not None:
             self._daemon.answer(command.request_id, problems=problems, lines=command.lines)
@@ -188,7 +203,7 @@ class ExabgpRelay:
                 self._requests.append(order)
             case HandOver():
                 self.handover = self._wanted.hand_over(now + order.within_s)
-                self._daemon.answer(order.id, problems=[], lines=[])
+                self._handover_id = order.id
 
     # What follows
 
