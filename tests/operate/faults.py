@@ -22,12 +22,17 @@ _SERVICES = 20
 
 
 def document(number: int, *, padding: int = 0) -> dict[str, Any]:
-    """A document that says which one it is in every service, so that a mixture shows."""
+    """A document that says which one it is in every service, so that a mixture shows.
+
+    So many characters of each name are noise, which packing makes little smaller.
+    """
+    noise = random.Random(number).randbytes(padding * _SERVICES // 2).hex()
     service = {"protocol": "udp", "port": 53, "endpoints": [{"address": "56.56.56.1"}]}
     return {
         "node": {"interfaces": ["wan"]},
         "services": [
-            service | {"vip": f"20.20.20.{n + 1}", "name": f"n{number}-{'x' * padding}"}
+            service
+            | {"vip": f"20.20.20.{n + 1}", "name": f"n{number}-{noise[n * padding :][:padding]}"}
             for n in range(_SERVICES)
         ],
     }

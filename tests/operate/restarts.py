@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from headrace.cli.client import RUNTIME_ROOT
+from headrace.daemon.lock import holder
 from headrace.daemon.settings import bpf_dir
 from headrace.dataplane.pins import read_links
 from headrace.lab.namespaces import command_in_namespace
@@ -72,7 +73,7 @@ class Site(Node):
         return (
             '"started"' in daemon.said
             and lock.exists()
-            and lock.read_text().strip() == str(daemon.pid)
+            and holder(lock) == daemon.pid
             and self._forwards()
         )
 

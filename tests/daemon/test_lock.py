@@ -1,0 +1,30 @@
+"""A lock needs no room on the disk that it guards, and says who has it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from headrace.daemon.lock import FILE_NAME, holder, state_lock
+from headrace.model import ConflictError
+from tests.bgp.support import run
+from tests.operate.faults import small_disk
+
+
+@pytest.mark.parametrize("how", ["full", "read-only"])
+def test_the_state_of_a_disk_that_takes_nothing_can_be_held(tmp_path: Path, how: str) -> None:
+    with small_disk(tmp_path / "state") as disk:
+        with state_lock(disk):  # as an earlier daemon did
+            pass
+        if how == "full":
+            with pytest.raises(OSError, match="No space left"):
+                (disk / "all").write_bytes(bytes(2 * 1024 * 1024))
+        else:
+            run("mount", "-o", "remount,ro", str(disk))
+
+        with state_lock(disk):
+            assert holder(disk / FILE_NAME) == os.getpid()
+            with pytest.raises(ConflictError, match=f"process {os.getpid()} already"):
+                state_lock(disk).__enter__()
+
+        assert holder(disk / FILE_NAME) is None
