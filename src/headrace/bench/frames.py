@@ -11,7 +11,6 @@ ROUTER_MAC = bytes.fromhex("0200000000fe")
 
 _LINK_SIZE = 14
 _SIZES = {4: 20, 6: 40}
-_TCP_SIZE = 20
 _TCP_AT_LEAST = {4: 46, 6: 60}  # a frame of 60 bytes, of 74 with IPv6: what the judges send
 _ICMP = {4: 1, 6: 58}
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from headrace.cli import loxilb_files as files
 from headrace.cli.client import Client
 from headrace.cli.options import connected
 from headrace.cli.rules import CONFIG
@@ -19,7 +20,7 @@ def import_(
     client: Client,
     paths: Annotated[
         list[Path], typer.Argument(metavar="PATH", help="LoxiLB's folder, or files of it")
-    ] = [Path("/etc/loxilb")],  # noqa: B006 - typer copies it
+    ] = [files.FOLDER],  # noqa: B006 - typer copies it
     *,
     replace: Annotated[
         bool, typer.Option("--replace", help="remove the rules that the files do not have")
@@ -29,8 +30,6 @@ def import_(
 
     What cannot be served is refused with its place in the file, the rule and the remedy.
     """
-    from headrace.cli import loxilb_files as files
-
     mode = "replace" if replace else "add"
     body = json.dumps(files.read(paths))
     print(client.send("POST", f"{CONFIG}/import?mode={mode}", body)["result"])

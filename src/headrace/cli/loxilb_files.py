@@ -9,7 +9,7 @@ from typing import Any
 from headrace.cli.client import Client, Failure
 from headrace.cli.rules import BFD, CONFIG, HOSTS, RULES, as_client
 
-FOLDER = "/etc/loxilb"
+FOLDER = Path("/etc/loxilb")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from headrace.cli import loxilb_files as files
 from headrace.cli.client import Client, Failure
 from headrace.cli.options import connected
 
@@ -27,14 +28,12 @@ def save(
     ] = False,
     config_path: Annotated[
         Path, typer.Option("--config-path", "-c", help="folder to write to")
-    ] = Path("/etc/loxilb"),
+    ] = files.FOLDER,
 ) -> None:
     """Write what LoxiLB's clients know of a node, as files that LoxiLB and `headrace import` take.
 
     They say less than the document: `headrace export` writes that.
     """
-    from headrace.cli import loxilb_files as files
-
     chosen = {
         files.LB: lb,
         files.ENDPOINT: endpoint,

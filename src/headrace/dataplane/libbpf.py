@@ -20,7 +20,6 @@ _BPF_XDP = 37  # enum bpf_attach_type
 _BPF_PROG_TYPE_XDP = 6
 _BPF_F_XDP_HAS_FRAGS = 1 << 5
 _BPF_ANY = 0
-_LINK_UPDATE_REPLACE = 1 << 2  # BPF_F_REPLACE
 _LOG_BYTES = 64 * 1024
 
 _PrintFn = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)

@@ -67,13 +67,6 @@ class DemoNetwork:
         """What the server of an endpoint calls itself, as in the seed."""
         return f"server{self.identities.index(identity) + 1}"
 
-    def endpoint_of(self, server: str) -> Node:
-        """The node whose server calls itself so."""
-        for node in self.endpoints:
-            if node.identity is not None and self.server_name(node.identity) == server:
-                return node
-        raise UnavailableError(f"no endpoint's server is called {server}")
-
     async def start_router_and_daemons(self) -> None:
         """Step 1: BIRD, one daemon a balancer, their sessions."""
         self.view.step(1, "A router with BGP and ECMP, and one daemon on each load balancer")
