@@ -24,6 +24,19 @@ def test_a_key_is_read_back_from_its_text(key: ServiceKey) -> None:
     assert ServiceKey.of_text(str(key)) == key
 
 
+@given(keys)
+def test_a_key_tells_the_parts_that_it_was_made_of(key: ServiceKey) -> None:
+    assert ServiceKey(key.vip, key.protocol, key.port) == key
+    assert key.prefix == ip_network(key.vip)
+
+
+def test_a_network_of_one_address_is_that_address() -> None:
+    network = ServiceKey(ip_network("20.20.20.1/32"), Protocol.TCP, 80)
+
+    assert network == ServiceKey(ip_address("20.20.20.1"), Protocol.TCP, 80)
+    assert network.vip == ip_address("20.20.20.1")
+
+
 @pytest.mark.parametrize(
     ("text", "key"),
     [

@@ -178,8 +178,11 @@ def _changed(before: Mapping[_Key, _Value], after: Mapping[_Key, _Value]) -> Ite
     """The keys that have another object, or came, or went."""
     if before is not after:
         others = map(is_not, map(before.get, after, repeat(_NOTHING)), after.values())
-        yield from compress(after, others)
-        yield from (key for key in before if key not in after)
+        changed = list(compress(after, others))
+        yield from changed
+        kept = len(after) - sum(key not in before for key in changed)
+        if kept < len(before):
+            yield from (key for key in before if key not in after)
 
 
 def _additions(

@@ -16,6 +16,12 @@ def prefix_rank(prefix: IPNetwork) -> tuple[int, int, int]:
     return prefix.version, int(prefix.network_address), prefix.prefixlen
 
 
+def _rank_of(vip: IPAddress | IPNetwork) -> tuple[int, int, int]:
+    if isinstance(vip, IPv4Network | IPv6Network):
+        return prefix_rank(vip)
+    return vip.version, int(vip), vip.max_prefixlen
+
+
 class _Prefix4(IPv4Network):
     """A prefix that keeps its hash: sets of them are made at every decision about routes."""
 
@@ -56,15 +62,18 @@ class Protocol(StrEnum):
     @property
     def number(self) -> int:
         """The IP protocol number (IANA)."""
-        return {Protocol.TCP: 6, Protocol.UDP: 17, Protocol.SCTP: 132}[self]
+        return _NUMBERS[self]
 
     @classmethod
     def of_number(cls, number: int) -> "Protocol":
         """The protocol with this IP protocol number; ValueError when there is none."""
-        for protocol in cls:
-            if protocol.number == number:
-                return protocol
-        raise ValueError(f"IP protocol {number} is none of {', '.join(cls)}")
+        if number not in _PROTOCOLS:
+            raise ValueError(f"IP protocol {number} is none of {', '.join(cls)}")
+        return _PROTOCOLS[number]
+
+
+_NUMBERS = {Protocol.TCP: 6, Protocol.UDP: 17, Protocol.SCTP: 132}
+_PROTOCOLS = {number: protocol for protocol, number in _NUMBERS.items()}
 
 
 class Encapsulation(StrEnum):
@@ -111,41 +120,45 @@ class OperatorState(StrEnum):
     DISABLED = "disabled"
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceKey:
-    """What makes a service: VIP, protocol, port. Port 0 is any port."""
+class ServiceKey(tuple[int, int, int, int, int]):
+    """What makes a service: VIP, protocol, port. Port 0 is any port.
 
-    vip: IPAddress | IPNetwork  # a network only where it is more than one address
-    protocol: Protocol
-    port: int
-    _hash: int = field(init=False, repr=False, compare=False)
+    IPv4 sorts before IPv6, then by address, the longer prefix last. Numbers only, whose tuples
+    Python hashes and compares by itself: mappings by key are gone through at every change.
+    """
 
-    def __post_init__(self) -> None:
-        """Hash once: mappings by key are compared at every change, and addresses hash slowly.
+    __slots__ = ()
 
-        Without the protocol: few VIPs have one port for several.
-        """
-        object.__setattr__(self, "_hash", hash((self.vip, self.port)))
+    def __new__(cls, vip: IPAddress | IPNetwork, protocol: Protocol, port: int) -> Self:
+        """A network as VIP only where it is more than one address."""
+        return super().__new__(cls, (*_rank_of(vip), protocol.number, port))
+
+    @property
+    def vip(self) -> IPAddress | IPNetwork:
+        """An address, or a network of more than one."""
+        version, address, length, *_ = self
+        if version == 4:
+            return IPv4Address(address) if length == 32 else IPv4Network((address, length))
+        return IPv6Address(address) if length == 128 else IPv6Network((address, length))
+
+    @property
+    def protocol(self) -> Protocol:
+        """Of transport."""
+        return Protocol.of_number(self[3])
+
+    @property
+    def port(self) -> int:
+        """0: any."""
+        return self[4]
 
     @property
     def prefix(self) -> IPNetwork:
         """The VIP as routers hear of it."""
         return prefix_of(self.vip)
 
-    def __lt__(self, other: Self) -> bool:
-        """IPv4 before IPv6, then by address, the longer prefix last."""
-        return self._rank < other._rank
-
-    def __hash__(self) -> int:
-        """As equal keys have it."""
-        return self._hash
-
-    @property
-    def _rank(self) -> tuple[tuple[int, int, int], Protocol, int]:
-        vip = self.vip
-        if isinstance(vip, IPv4Network | IPv6Network):
-            return prefix_rank(vip), self.protocol, self.port
-        return (vip.version, int(vip), vip.max_prefixlen), self.protocol, self.port
+    def __repr__(self) -> str:
+        """As text, so that a step that failed can be read."""
+        return f"{type(self).__name__}({self})"
 
     def __str__(self) -> str:
         """`20.20.20.1:8080/tcp`, the way documents, logs and URLs name a service."""
