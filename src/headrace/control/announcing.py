@@ -40,6 +40,9 @@ SPEAKER_TIMEOUT_S = 3.0
 """For the speaker to take a set; it is asked again. Edits wait as long: a set takes 1 ms a prefix
 and peer, and a speaker that starts takes half a second."""
 
+SILENT_TIMEOUT_S = 0.2
+"""The same for one that has not answered the last time: edits need not all wait for it."""
+
 UNDECIDED_S = 30.0
 """How long a speaker that an earlier daemon has told is left alone until endpoints were asked."""
 
@@ -82,6 +85,7 @@ class Announcing:
         self._heard = forwarded
         self._has_told = False  # this daemon, the speaker, anything
         self._is_told = False  # the speaker has taken what was told last
+        self._is_silent = False  # it did not answer in time
         self._begin_s = self._now()
         self._leaving_s: float | None = None  # since when the node drains
         self._configured: Bgp | None = None
@@ -217,7 +221,7 @@ class Announcing:
         """
         self._ending = True
         async with within(SPEAKER_TIMEOUT_S), self._lock:
-            self._wanted = frozenset()
+            self._wanted, self._is_silent = frozenset(), False
             await self._tell(frozenset())
         await asyncio.sleep(WITHDRAW_WAIT_S)
 
@@ -267,8 +271,11 @@ class Announcing:
         self._is_told = False
         if has_bgp or self._heard:
             self._heard |= prefixes
-            async with within(SPEAKER_TIMEOUT_S):
+            limit_s = SILENT_TIMEOUT_S if self._is_silent else SPEAKER_TIMEOUT_S
+            self._is_silent = True
+            async with within(limit_s):
                 await self._speaker.announce(wanted)
+            self._is_silent = False
         before = self._prefixes_of(self._announced)
         if prefixes != before:
             self._note(Announced(_ordered(prefixes - before), _ordered(before - prefixes)))
@@ -387,9 +394,7 @@ async def within(limit_s: float) -> AsyncIterator[None]:
         async with asyncio.timeout(limit_s):
             yield
     except TimeoutError as error:
-        raise UnavailableError(
-            f"the BGP speaker has not answered within {limit_s:g} s; its log says why"
-        ) from error
+        raise UnavailableError("the BGP speaker does not answer; its log says why") from error
 
 
 def _ordered(prefixes: frozenset[IPNetwork]) -> tuple[IPNetwork, ...]:
