@@ -338,3 +338,26 @@ def test_a_valid_document_with_one_part_replaced_is_read_or_refused(
         part = part[step]  # type: ignore[call-overload]
 
     parse_or_refuse(yaml.safe_dump(raw, allow_unicode=True))
+
+
+def test_a_section_over_its_limit_is_refused_before_its_parts_are_read() -> None:
+    assert problems_of(json.dumps({"services": [{}] * 200_000, "pools": {}})) == [
+        "services: 200000 entries are over the limit of 4096; serve some from other nodes"
+    ]
+    assert problems_of(json.dumps({"health": {f"c{n}": None for n in range(5_000)}})) == [
+        "health: 5000 entries are over the limit of 1024; serve some from other nodes"
+    ]
+
+
+def test_of_very_many_problems_the_first_are_told_and_the_others_counted() -> None:
+    problems = problems_of(json.dumps({f"key{n}": 1 for n in range(5_000)}))
+
+    assert len(problems) == limits.LIMIT_PROBLEMS + 1
+    assert problems[0] == "key0: no such key here; remove it or correct its spelling"
+    assert problems[-1] == "4000 more problems are not shown; mend these first"
+
+
+def test_a_problem_with_a_huge_key_is_short() -> None:
+    (problem,) = problems_of(json.dumps({"x" * 5_000: 1}))
+
+    assert len(problem) < 150

@@ -6,8 +6,9 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from headrace.api import schemas
-from headrace.model import ConfigError, Explanation, Flow, Problem, parse_values
-from headrace.model.problems import problems_of, refusal
+from headrace.api.bodies import read_json
+from headrace.model import ConfigError, Explanation, Flow, Problem
+from headrace.model.problems import problems_of
 
 _flows = TypeAdapter(list[schemas.FlowBody])
 
@@ -15,9 +16,9 @@ _flows = TypeAdapter(list[schemas.FlowBody])
 def read_explain(text: str) -> schemas.UnreadFlows:
     """A request's body. Raises ConfigError."""
     try:
-        return schemas.UnreadFlows.model_validate(parse_values(text))
+        return schemas.UnreadFlows.model_validate(read_json(text))
     except ValidationError as error:
-        raise refusal(problems_of(error)) from error
+        raise ConfigError(problems_of(error)) from error
 
 
 def read_flows(raw: Sequence[object], start: int) -> list[Flow]:

@@ -115,17 +115,11 @@ LIMIT_SERVICE_NAME_BYTES = 160
 SLOT_COUNT_DEFAULT = 65_537
 """Prime; at 100 endpoints the most loaded one is 0.1 % above the mean."""
 
-SLOT_COUNT_LARGE = 655_373
-"""Prime, for pools of more than 655 endpoints: at least 100 slots an endpoint."""
-
 SLOT_COUNT_MIN = 251
 """Below it a table cannot even spread ten endpoints within ten percent."""
 
 SLOT_COUNT_MAX = 1_048_573
 """Largest prime below 2^20: one table of 4 MB, the L2 cache of a large core."""
-
-SLOTS_PER_ENDPOINT_MIN = 100
-"""Fewer slots an endpoint and one slot is more than 1 % of its share (a warning, not a rule)."""
 
 LIMIT_DOCUMENT_BYTES = 16 * 1024 * 1024
 """A document of 65,535 endpoints is about 4 MB; more is refused before it is parsed."""

@@ -3,6 +3,7 @@
 import re
 import reprlib
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
@@ -15,25 +16,34 @@ Finding = tuple[Location, str]
 """Where something is wrong in what a validator was given, and what."""
 
 _SECRETS = frozenset({"password"})
-_PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]{1,127}")
 
 
 def refusal(problems: list[Problem]) -> ConfigError:
     """The error for these problems; beyond a limit they are only counted."""
     rest = len(problems) - LIMIT_PROBLEMS
-    if rest <= 0:
-        return ConfigError(problems)
-    more = Problem("", f"{rest} more problems are not shown; mend these first")
-    return ConfigError([*problems[:LIMIT_PROBLEMS], more])
+    return ConfigError(problems if rest <= 0 else [*problems[:LIMIT_PROBLEMS], _more(rest)])
 
 
 def problems_of(error: ValidationError) -> list[Problem]:
-    """Pydantic's findings, each with its path."""
-    return [
-        Problem(path_of(_without_tags(details["loc"])), _message_of(details))
-        for details in error.errors(include_url=False)
-        if not _is_echo(details)
+    """Pydantic's findings, each with its path; beyond a limit they are only counted."""
+    found = [each for each in error.errors(include_url=False) if not _is_echo(each)]
+    problems = [
+        Problem(path_of(_without_tags(each["loc"])), _message_of(each))
+        for each in found[:LIMIT_PROBLEMS]
     ]
+    rest = len(found) - LIMIT_PROBLEMS
+    return problems if rest <= 0 else [*problems, _more(rest)]
+
+
+def too_long(count: int | None, limit: int) -> str:
+    """What is wrong with a list of so many entries, or of more than can be counted."""
+    entries = f"{count} entries are" if count is not None else "there are entries"
+    return f"{entries} over the limit of {limit}; serve some from other nodes"
+
+
+def _more(count: int) -> Problem:
+    return Problem("", f"{count} more problems are not shown; mend these first")
 
 
 def refuse_all(findings: Iterable[Finding]) -> None:
@@ -96,13 +106,7 @@ def _message_of(details: ErrorDetails) -> str:
     return details["msg"].removeprefix("Value error, ")
 
 
-def _too_long(_value: str, context: dict[str, object]) -> str:
-    size, limit = context["actual_length"], context["max_length"]
-    count = f"{size} entries are" if size is not None else "there are entries"
-    return f"{count} over the limit of {limit}; serve some from other nodes"
-
-
-_MESSAGES: dict[str, Callable[[str, dict[str, object]], str]] = {
+_MESSAGES: dict[str, Callable[[str, dict[str, Any]], str]] = {
     "extra_forbidden": lambda _value, _: "no such key here; remove it or correct its spelling",
     "invalid_key": lambda _value, _: "no such key here; remove it or correct its spelling",
     "missing": lambda _value, _: "is required; add it",
@@ -119,6 +123,6 @@ _MESSAGES: dict[str, Callable[[str, dict[str, object]], str]] = {
     "dict_type": lambda value, _: f"{value} is not a mapping of keys to values; write it as one",
     "model_type": lambda value, _: f"{value} is not a mapping of keys to values; write it as one",
     "too_short": lambda _value, _: "is empty; give at least one entry or leave it out",
-    "too_long": _too_long,
+    "too_long": lambda _value, context: too_long(context["actual_length"], context["max_length"]),
     "recursion_loop": lambda _value, _: "contains itself; write its content out",
 }

@@ -11,13 +11,22 @@ from headrace.model.bgp import Bgp
 from headrace.model.changing import is_sound_change
 from headrace.model.checks import contradictions
 from headrace.model.document import Document, Service
-from headrace.model.errors import ConfigError
+from headrace.model.errors import ConfigError, Problem
 from headrace.model.health import HealthCheck
-from headrace.model.limits import LIMIT_DOCUMENT_BYTES, LIMIT_ENDPOINTS_PER_DOCUMENT
+from headrace.model.limits import (
+    LIMIT_DOCUMENT_BYTES,
+    LIMIT_ENDPOINTS_PER_DOCUMENT,
+    LIMIT_HEALTH_CHECKS,
+    LIMIT_POOLS,
+    LIMIT_PROBLEMS,
+    LIMIT_SERVICES,
+)
 from headrace.model.parts import parts_of, readable_parts
-from headrace.model.problems import problems_of, refusal, shown
+from headrace.model.problems import problems_of, refusal, shown, too_long
 
 _Model = TypeVar("_Model", bound=BaseModel)
+
+_LIMITS = {"services": LIMIT_SERVICES, "pools": LIMIT_POOLS, "health": LIMIT_HEALTH_CHECKS}
 
 
 def parse_document(text: str) -> Document:
@@ -50,8 +59,11 @@ def build_document(raw: object) -> Document:
     try:
         document = Document.model_validate(raw)
     except ValidationError as error:
+        problems = problems_of(error)
+        if len(problems) > LIMIT_PROBLEMS:
+            raise ConfigError(problems) from error
         rest = contradictions(readable_parts(raw, error))
-        raise refusal([*problems_of(error), *rest]) from error
+        raise refusal([*problems, *rest]) from error
     check_document(document)
     return document
 
@@ -168,10 +180,20 @@ def _refuse_constant(name: str) -> object:
 
 
 def _check_size(raw: Mapping[object, object]) -> None:
-    """Refuse more endpoints than any document has, before time is spent on them.
+    """Refuse more parts than any document has, before time is spent on them.
 
     A few lines of YAML can mean millions of endpoints by referring to a list again and again.
     """
+    lengths = {
+        name: len(part) for name, part in raw.items() if isinstance(part, Mapping | list | tuple)
+    }
+    long = [
+        Problem(name, too_long(lengths[name], limit))
+        for name, limit in _LIMITS.items()
+        if lengths.get(name, 0) > limit
+    ]
+    if long:
+        raise ConfigError(long)
     count = 0
     for section in (raw.get("services"), raw.get("pools")):
         for part in _values_of(section):
@@ -193,4 +215,4 @@ def _build(model: type[_Model], raw: object) -> _Model:
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        raise refusal(problems_of(error)) from error
+        raise ConfigError(problems_of(error)) from error
