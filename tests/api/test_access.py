@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 
@@ -158,6 +158,21 @@ async def test_a_token_of_loxilb_is_nothing_on_a_loopback_address(access: Access
     assert (await access.identify(LOCAL, "eyJhbGciOi")).name == "local:127.0.0.1"
 
 
+async def test_a_certificate_counts_no_longer_than_it_is_valid(access: Access) -> None:
+    """On a connection, too, that was made before."""
+    now = datetime.now(UTC)
+    valid, over = (
+        TlsPeer("192.0.2.7", "ann", ("headrace-read",), now + timedelta(hours=hours))
+        for hours in (1, -1)
+    )
+
+    assert [await access.may_still(peer, "") for peer in (valid, over, LOCAL)] == [
+        True,
+        False,
+        True,
+    ]
+
+
 async def test_a_revoked_token_opens_nothing(access: Access, tokens: TokenFile) -> None:
     secret = tokens.create("ci", Role.WRITE, NOW)
     await access.identify(FAR, secret)
@@ -287,6 +302,11 @@ async def first_line(port: int, *headers: str, method: str = "GET") -> str:
         pytest.param(["Host: localhost", "Origin: http://localhost:3000"], 403, id="another port"),
         pytest.param(["Host: localhost", "Origin: null"], 403, id="a page without an origin"),
         pytest.param(["Host: localhost", "Sec-Fetch-Site: cross-site"], 403, id="an image"),
+        pytest.param(
+            ["Host: localhost", "Sec-Fetch-Site: same-site"],
+            403,
+            id="an image of another port's page",
+        ),
         pytest.param(["Host: localhost", "Sec-Fetch-Site: none"], 200, id="an address typed in"),
     ],
 )

@@ -1,5 +1,6 @@
 """Tokens: shown once, kept as digests, by one process or by several."""
 
+import errno
 import stat
 import threading
 from datetime import UTC, datetime
@@ -71,6 +72,23 @@ def test_two_at_once_lose_nothing(folder: Path) -> None:
         thread.join()
 
     assert len(TokenFile(folder).tokens()) == 60
+
+
+def test_a_disk_that_fails_leaves_the_file_as_it_was(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = TokenFile(folder).create("ci", Role.READ, NOW)
+    before = (folder / "tokens.json").read_bytes()
+
+    def fail(_descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("headrace.api.tokens.os.fsync", fail)
+    with pytest.raises(UnavailableError, match="Input/output error"):
+        TokenFile(folder).create("other", Role.WRITE, NOW)
+
+    assert (folder / "tokens.json").read_bytes() == before
+    assert TokenFile(folder).find(secret, NOW) is not None
 
 
 @pytest.mark.parametrize("name", ["", "a b", "-x", "a\n", "x" * 65, "ä"])

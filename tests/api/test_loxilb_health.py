@@ -260,6 +260,24 @@ def states(endpoints: Iterable[Endpoint]) -> dict[str, OperatorState]:
     return {str(each.address): each.state for each in endpoints}
 
 
+def test_a_host_of_a_shared_pool_is_listed_once_a_port(api: Api, operator: FakeOperator) -> None:
+    services = ", ".join(
+        f"{{vip: 20.20.20.{n}, protocol: tcp, port: {port}, pool: web}}"
+        for n in (1, 2)
+        for port in (80, 443)
+    )
+    operator.document = parse_document(
+        "pools: {web: {health: {kind: tcp}, endpoints: [{address: 56.56.56.1}]}}\n"
+        f"services: [{services}]"
+    )
+    operator.health["56.56.56.1"] = Health.DOWN
+
+    assert [(each["name"], each["currState"]) for each in hosts(api)] == [
+        ("56.56.56.1_tcp_80", "nok"),
+        ("56.56.56.1_tcp_443", "nok"),
+    ]
+
+
 @pytest.mark.parametrize("meant", [{}, {"epPort": 80, "epProto": "tcp"}])
 def test_a_host_of_a_shared_pool_has_its_state_there(
     api: Api, operator: FakeOperator, meant: dict[str, Any]

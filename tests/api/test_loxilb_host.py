@@ -1,13 +1,16 @@
 """What LoxiLB's clients read of a node: flows, interfaces, routes, the machine, its log level."""
 
 from ipaddress import ip_address
+from itertools import product
 
 import pytest
+import structlog
+from structlog.typing import EventDict
 
 from headrace.control.flows import current_flows
 from headrace.control.log_level import Level
 from headrace.model import Flow, Protocol, RememberedFlow, build_document
-from tests.api.fakes import Api, FakeOperator
+from tests.api.fakes import OWN_USER, Api, FakeOperator
 from tests.api.loxilb_clients import assert_success
 
 V1 = "/netlox/v1"
@@ -132,6 +135,34 @@ def test_the_log_level_is_set(api: Api, operator: FakeOperator, asked: str, leve
 
     assert operator.log_level.level is level
     assert api.ask("GET", f"{CONFIG}/params").json == {"logLevel": str(level)}
+
+
+@pytest.mark.parametrize(
+    ("before", "level"), [pair for pair in product(Level, Level) if set(pair) != {Level.ERROR}]
+)
+@pytest.mark.parametrize(
+    ("method", "path", "key"),
+    [("PUT", "/v1/log-level", "level"), ("POST", f"{CONFIG}/params", "logLevel")],
+)
+def test_who_sets_the_log_level_is_logged(  # noqa: PLR0917 - two levels by two ways
+    api: Api, operator: FakeOperator, method: str, path: str, key: str, before: Level, level: Level
+) -> None:
+    operator.log_level.level = before
+    told: list[EventDict] = []
+
+    def note(_logger: object, _method: str, event: EventDict) -> EventDict:
+        told.append(event)
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[operator.log_level, note])
+    try:
+        api.ask(method, path, {key: level})
+    finally:
+        structlog.reset_defaults()
+
+    (event,) = told
+    assert (event["event"], event["to"]) == ("log_level_changed", level)
+    assert event["author"].startswith(OWN_USER)
 
 
 def test_a_log_level_that_is_none_is_refused(api: Api, operator: FakeOperator) -> None:

@@ -38,11 +38,12 @@ WITH_BGP = {
 }
 
 
-def form(content: str, name: str = "configuration") -> tuple[str, str]:
+def form(content: str, name: str = "configuration", encoding: str = "8bit") -> tuple[str, str]:
     """A form with one file, and its content type, as `curl -F` sends it."""
     body = (
         f'--XX\r\nContent-Disposition: form-data; name="{name}"; filename="c.json"\r\n'
-        f"Content-Type: application/octet-stream\r\n\r\n{content}\r\n--XX--\r\n"
+        f"Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n"
+        f"{content}\r\n--XX--\r\n"
     )
     return body, "multipart/form-data; boundary=XX"
 
@@ -384,6 +385,14 @@ def test_what_a_rule_cannot_say_survives_an_import(api: Api, operator: FakeOpera
         (*form("{"), "configuration: is not JSON"),
         ("{", "application/json", "configuration: is not JSON"),
         ("", "multipart/form-data", "the form has no file 'configuration'"),
+        (*form("/////w==", encoding="base64"), "the body is not UTF-8"),
+        ("[" * 90_000 + "]" * 90_000, "application/json", "is nested too deeply; write it flat"),
+        ("loadbalancer: []", "application/json", "is not JSON"),
+        (
+            '{"lbconfig.txt": {"lbAttr": [], "lbAttr": []}}',
+            "application/json",
+            "the key 'lbAttr' is given twice; keep one of them",
+        ),
     ],
 )
 def test_a_body_that_is_no_configuration_is_refused(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from headrace.api.rules import rule_of
+from headrace.api.rules import listed_endpoints, rule_of
 from headrace.model import (
     Affinity,
     Health,
@@ -305,13 +305,18 @@ def test_wrong_parts_of_a_rule_are_refused(api: Api, part: dict[str, Any], said:
 @pytest.mark.parametrize(
     ("body", "status", "code", "said"),
     [
-        ("{", 400, 400, "malformed body: neither YAML nor JSON"),
+        ("{", 400, 400, "malformed body: is not JSON"),
         ("[]", 400, 400, "malformed body"),
         (changed(LOXICMD, port="8080"), 400, 400, "serviceArguments.port: Input should be"),
         (changed(LOXICMD, BGP=1), 400, 400, "serviceArguments.BGP: Input should be"),
         (changed(LOXICMD, externalIP=None), 422, 602, "externalIP in body is required"),
         ({}, 422, 602, "serviceArguments in body is required"),
-        ("{" + '"a":[' * 900 + "]" * 900 + "}", 422, 602, "is required"),
+        ('{"a":' + "[" * 900 + "]" * 900 + "}", 422, 602, "is required"),
+        ('{"a":' * 90_000 + "1" + "}" * 90_000, 400, 400, "is nested too deeply; write it flat"),
+        ("serviceArguments: {}", 400, 400, "is not JSON"),
+        ('{"a":NaN}', 400, 400, "NaN is no number of JSON; use another"),
+        ('{"a":1,"a":2}', 400, 400, "the key 'a' is given twice; keep one of them"),
+        ({"serviceArguments": 5}, 400, 400, "serviceArguments: 5 is not a mapping of keys"),
     ],
 )
 def test_a_body_that_is_no_rule_is_refused(
@@ -321,6 +326,35 @@ def test_a_body_that_is_no_rule_is_refused(
 
     assert (answer.status, answer.json["code"]) == (status, code)
     assert said in answer.json["result"]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (changed(LOXICMD, externalIP="x"), "serviceArguments.externalIP: 'x' is not an IP address"),
+        (changed(LOXICMD, name="a b"), "serviceArguments.name: 'a b' has characters"),
+        (
+            LOXICMD
+            | {"endpoints": [{"endpointIP": "56.56.56.300", "targetPort": 8080, "weight": 1}]},
+            "endpoints[0].endpointIP: '56.56.56.300' is not an IP address",
+        ),
+        (
+            LOXICMD | {"endpoints": [{"endpointIP": "1.1.1.1", "targetPort": 8080, "weight": 300}]},
+            "endpoints[0].weight: 300 is not a whole number in 0..256",
+        ),
+        (
+            LOXICMD | {"allowedSources": [{"prefix": "10.0.0.0/8"}, {"prefix": "10.0.0.1/8"}]},
+            "allowedSources[1].prefix: 10.0.0.1/8 has bits set behind the prefix",
+        ),
+    ],
+)
+def test_what_is_wrong_is_told_by_the_key_that_was_sent(
+    api: Api, body: dict[str, Any], said: str
+) -> None:
+    answer = api.ask("POST", RULE, body)
+
+    assert answer.status == 400
+    assert answer.json["result"].startswith(said)
 
 
 def test_a_body_over_the_limit_is_refused(api: Api) -> None:
@@ -397,7 +431,8 @@ def test_every_listing_is_of_the_rules_as_they_are(api: Api, operator: FakeOpera
     def shown() -> list[dict[str, Any]]:
         (service,), (view,) = operator.document.services, operator.status().services
         document = operator.document
-        return [rule_of(service, view, document.check_of(document.pool_of(service)))]
+        rule = rule_of(service, document.check_of(document.pool_of(service)))
+        return [rule | {"endpoints": listed_endpoints(view.endpoints, service.ports[0])}]
 
     for change in ({}, {"monitor": True}, {"name": "web"}, {"bgp": False}):
         arguments = LOXICMD["serviceArguments"] | change

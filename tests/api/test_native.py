@@ -53,6 +53,25 @@ def test_a_document_may_be_yaml(api: Api, operator: FakeOperator) -> None:
     assert operator.document == parse_document(text)
 
 
+@pytest.mark.parametrize("text", ["", " \n", "# all is commented out\n", "null", "---\n"])
+def test_nothing_is_no_document_that_removes_everything(
+    api: Api, operator: FakeOperator, text: str
+) -> None:
+    api.ask("PUT", "/v1/document", {"services": [WEB]})
+
+    refused = api.ask("PUT", "/v1/document", text, content_type="application/yaml")
+    kept = operator.document
+    meant = api.ask("PUT", "/v1/document", "{}")
+
+    assert refused.status == 422
+    assert (
+        refused.json["detail"]
+        == "the document is empty, which would remove all; send {} if that is meant"
+    )
+    assert kept.services
+    assert (meant.status, operator.document) == (200, Document())
+
+
 def test_the_same_document_again_changes_nothing(api: Api) -> None:
     api.ask("PUT", "/v1/document", {"services": [WEB]})
 
@@ -344,6 +363,14 @@ def test_flows_at_the_limit_are_explained_and_one_more_is_refused(
     assert (within.status, len(within.json)) == (200, schemas.LIMIT_FLOWS)
     assert beyond.status == 422
     assert "over the limit of 20000" in beyond.json["detail"]
+
+
+@pytest.mark.parametrize("body", ["flows: []", "", "[" * 90_000 + "]" * 90_000])
+def test_flows_are_json_since_who_may_read_must_not_hold_up_the_node(api: Api, body: str) -> None:
+    answer = api.ask("POST", "/v1/explain", body)
+
+    assert answer.status == 422
+    assert answer.json["problems"]
 
 
 def test_a_body_over_the_limit_is_refused(api: Api) -> None:

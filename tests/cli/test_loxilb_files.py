@@ -168,7 +168,8 @@ def test_a_replace_by_a_file_without_a_list_of_rules_leaves_the_rules(
         ("save", "say what to save: --all, --lb"),
         ("save --all -c {}/none", "none: no such folder; make it first, or name another by --con"),
         ("apply", "say what to put in force, as -f"),
-        ("import {}/nothing.txt", "is told by its name; call it lbconfig.txt"),
+        ("import {}/nothing.txt", "nothing.txt: No such file"),
+        ("import {}/lbconfig.txt", "lbconfig.txt: No such file"),
         ("import {}", "there is none of lbconfig.txt, EPconfig.txt"),
         ("apply -l {}/lbconfig.txt", "No such file"),
     ],
@@ -181,6 +182,98 @@ def test_what_cannot_be_done_says_why(
     assert done.code == 1
     assert said in done.err
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\xff", "lbconfig.txt: 'utf-8' codec can't decode"),
+        (b"{", "lbconfig.txt: is not JSON"),
+        (b"lbAttr: []", "lbconfig.txt: is not JSON"),
+        (b"[" * 90_000, "lbconfig.txt: is nested too deeply"),
+        (b'{"lbAttr": [], "lbAttr": []}', "lbconfig.txt: the key 'lbAttr' is given twice"),
+    ],
+)
+@pytest.mark.parametrize("words", [("import",), ("apply", "-l")])
+def test_a_broken_file_is_told_by_its_name(
+    headrace: Headrace, tmp_path: Path, words: tuple[str, ...], content: bytes, said: str
+) -> None:
+    file = tmp_path / "lbconfig.txt"
+    file.write_bytes(content)
+
+    done = headrace(*words, str(file))
+
+    assert (done.code, done.out) == (1, "")
+    assert said in done.err
+
+
+def test_files_are_not_overlooked(
+    headrace: Headrace, operator: FakeOperator, tmp_path: Path
+) -> None:
+    headrace(*SEED)
+    headrace("save", "-l", "-c", str(tmp_path))
+    rules = tmp_path / "lbconfig.txt"
+    (tmp_path / "lbconfig.txt.bk").write_text(rules.read_text())
+    (tmp_path / "rules.txt").write_text("{}")
+    (tmp_path / "sessionconfig.txt").write_text('{"sessionAttr": [{"ident": "u1"}]}')
+
+    twice = headrace("import", str(tmp_path), f"{rules}.bk")
+    session = headrace("import", str(tmp_path))
+    other = headrace("import", str(tmp_path / "rules.txt"))
+
+    assert "lbconfig.txt.bk: another lbconfig.txt is named before it" in twice.err
+    assert "sessionconfig.txt: sessionAttr[0]: session is not served" in session.err
+    assert "rules.txt: what is in it is told by its name; call it lbconfig.txt" in other.err
+    assert operator.revision == 1
+
+
+def test_clients_are_denied_and_allowed_by_the_words_of_loxicmd(
+    headrace: Headrace, operator: FakeOperator
+) -> None:
+    headrace(*SEED)
+    rule = "--firewallRule=sourceIP:1.2.3.0/24,destinationIP:20.20.20.1/32,preference:200"
+
+    created = headrace("create", "firewall", rule, "--drop")
+    again = headrace("create", "fw", rule, "--drop")
+    table = headrace("get", "fw").out.splitlines()
+    listed = json.loads(headrace("get", "firewall", "-o", "json").out)
+    denied = operator.document.services[0].denied_sources
+    deleted = headrace("delete", "fw", rule)
+    gone = headrace("delete", "firewall", rule)
+
+    assert (created.code, created.out) == (deleted.code, deleted.out) == (0, "Success\n")
+    assert "the very same rule is there" in again.err
+    assert table[0].startswith("| SOURCE IP  | DESTINATION IP | MIN SPORT ")
+    assert table[2].endswith(
+        "| 8080      | 8080      | 6        |           | 0          | drop   |"
+    )
+    assert listed["fwAttr"][0]["opts"] == {"drop": True}
+    assert [str(each) for each in denied] == ["1.2.3.0/24"]
+    assert gone.err == "headrace: no such fwrule: `headrace get firewall` lists them\n"
+    assert not operator.document.services[0].denied_sources
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--firewallRule=sourceIP:1.2.3.0/24", "a rule either drops or allows"),
+        ("--firewallRule=sourceIP:1.2.3.0/24 --redirect=eth0", "redirect: packets go to"),
+        ("--firewallRule=source:1.2.3.0/24 --drop", "is not KEY:VALUE with one of sourceIP"),
+        ("--firewallRule=sourceIP --drop", "is not KEY:VALUE"),
+        ("--firewallRule=protocol:tcp --drop", "'tcp' is not a whole number"),
+        ("--firewallRule= --drop", "say what it matches"),
+        ("--firewallRule=sourceIP:2001:db8::/32 --drop", "no such service"),
+    ],
+)
+def test_a_firewall_rule_that_cannot_be_is_refused(
+    headrace: Headrace, words: str, said: str
+) -> None:
+    headrace(*SEED)
+
+    done = headrace("create", "firewall", *words.split())
+
+    assert (done.code, done.out) == (1, "")
+    assert said in done.err
 
 
 def test_a_file_of_rules_is_applied_with_all_that_it_says(

@@ -10,21 +10,32 @@ from pathlib import Path
 import pytest
 
 from headrace.cli.report import redact
-from tests.api.fakes import FakeOperator, running_api
+from tests.api.fakes import Api, FakeOperator, running_api
 from tests.cli.conftest import Headrace
 
 PASSWORD = "-".join(("correct", "horse", "battery"))
 TOKEN = "headrace_" + "Zz9_-" * 8
+FLOW = json.dumps(
+    {
+        "protocol": "tcp",
+        "source": "1.1.1.1",
+        "source_port": 1024,
+        "destination": "20.20.20.1",
+        "destination_port": 80,
+    }
+)
 KEY_PATH = "/etc/headrace/very-private/node.key"
 LOG = f"""\
 {{"event": "login", "authorization": "Bearer {TOKEN}"}}
 {{"error": "TLS with /etc/headrace/very-private/c.pem and {KEY_PATH}: no such file"}}
 neighbor 11.11.11.254 {{ md5-password "{PASSWORD}"; }}
 started with --tls-key {KEY_PATH} HEADRACE_TOKEN={TOKEN} password: {PASSWORD}
+{{"reason": "GET /check?user=me&pass=hunter2-{PASSWORD} answered 503"}}
 an ordinary line
 """
 DOCUMENT = {
     "cluster": {"hash_seed": 987654321987},
+    "health": {"web": {"kind": "http", "port": 80, "resource": "/check?deep=1&auth=sesame-open"}},
     "bgp": {
         "as": 65000,
         "router_id": "10.0.0.1",
@@ -45,9 +56,11 @@ def test_a_report_has_every_part_and_no_secret(headrace: Headrace, tmp_path: Pat
     with tarfile.open(archive) as opened:
         members = {each.name: opened.extractfile(each) for each in opened.getmembers()}
         texts = {name: file.read().decode() for name, file in members.items() if file}
-    for secret in (PASSWORD, TOKEN, KEY_PATH, "very-private", "987654321987"):
+    for secret in (PASSWORD, TOKEN, KEY_PATH, "very-private", "987654321987", "sesame", "hunter2"):
         assert [name for name, text in texts.items() if secret in text] == []
     assert "an ordinary line" in texts["r/log.txt"]
+    shown = json.loads(texts["r/document.json"])["health"]["web"]["resource"]
+    assert shown == "/check?deep=<redacted>&auth=<redacted>"
     manifest = json.loads(texts["r/manifest.json"])
     listed = {f"r/{part['name']}" for part in manifest["parts"]}
     assert listed == texts.keys() - {"r/manifest.json"}
@@ -59,6 +72,16 @@ def test_a_report_without_a_daemon_says_what_is_missing(headrace: Headrace, tmp_
 
     assert done.code == 0, done.err
     assert "without status.json: no daemon answers" in done.out
+
+
+def test_what_was_json_still_is() -> None:
+    text = json.dumps({"a": 'password: "x y" and', "b": "/c?d=e&f=g", "password": "h"})
+
+    assert json.loads(redact(text)) == {
+        "a": 'password: "<redacted>" and',
+        "b": "/c?d=<redacted>&f=<redacted>",
+        "password": "<redacted>",
+    }
 
 
 @pytest.mark.parametrize("text", ["the port is 80", "monkey business", "keyed 3", ""])
@@ -116,6 +139,35 @@ def test_every_node_gets_the_document_though_one_fails(
     ]
     assert "no daemon answers at unix:/nowhere/api.sock" in done.err
     assert "1 of 3 servers failed" in done.err
+
+
+def test_stdin_is_not_waited_for_where_nobody_reads_it(api: Api) -> None:
+    servers = [part for _ in range(2) for part in ("--server", f"unix:{api.path}")]
+    command = [sys.executable, "-c", "from headrace.cli.main import main; main()", "get", "lb"]
+    reader, writer = os.pipe()  # as of an ssh session: open, and nothing comes
+    try:
+        done = subprocess.run(
+            [*command, *servers], stdin=reader, capture_output=True, timeout=20, check=False
+        )
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.count(f"unix:{api.path}:".encode()) == 2
+
+
+@pytest.mark.parametrize("lines", ["", FLOW, f"{FLOW}\n{FLOW}\n"])
+def test_every_node_is_asked_of_all_that_comes_on_stdin(
+    headrace: Headrace, api: Api, lines: str
+) -> None:
+    servers = [part for _ in range(2) for part in ("--server", f"unix:{api.path}")]
+
+    done = headrace("explain", "--flows", "-", *servers, stdin=lines)
+
+    once = headrace("explain", "--flows", "-", stdin=lines)
+    assert done.code == once.code
+    assert done.out == f"unix:{api.path}:\n{once.out}" * 2
 
 
 def test_the_shell_completes_commands() -> None:

@@ -90,6 +90,21 @@ def test_no_password_is_shown_or_taken_for_a_difference(headrace: Headrace) -> N
     assert "-    password: <secret>" in gone.out
 
 
+@pytest.mark.parametrize(("command", "code"), [("validate", 1), ("diff", 2), ("apply", 1)])
+@pytest.mark.parametrize("stdin", ["", "\n", "# nothing\n", "null"])
+def test_nothing_is_not_taken_for_a_document_that_removes_all(
+    headrace: Headrace, operator: FakeOperator, command: str, code: int, stdin: str
+) -> None:
+    headrace("apply", "-f", "-", stdin=ONE)
+
+    done = headrace(command, "-f", "-", stdin=stdin)
+
+    told = "headrace: the document is empty, which would remove all; send {} if that is meant\n"
+    assert (done.code, done.out, done.err) == (code, "", told)
+    assert operator.document.services
+    assert headrace("validate", "-f", "-", stdin="{}").code == 0
+
+
 @pytest.mark.parametrize("stdin", ["node: {nam: a}", "{"])
 def test_what_cannot_be_compared_is_trouble(headrace: Headrace, stdin: str) -> None:
     done = headrace("diff", "-f", "-", stdin=stdin)

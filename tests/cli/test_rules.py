@@ -349,7 +349,18 @@ def test_an_instance_is_found_by_its_name(
     assert "unix:/run/headrace/nor-this/api.sock" in by_option
 
 
-@pytest.mark.parametrize("server", ["ftp://127.0.0.1", "127.0.0.1:11111", "http://"])
+@pytest.mark.parametrize(
+    "server",
+    [
+        "ftp://127.0.0.1",
+        "http://",
+        "http://127.0.0.1:65536",
+        "http://127.0.0.1:x",
+        "http://[::1",
+        "http://a b",
+        "::1",
+    ],
+)
 def test_a_server_that_is_no_address_is_refused(headrace: Headrace, server: str) -> None:
     done = headrace("get", "lb", "--server", server)
 
@@ -379,3 +390,41 @@ def test_help_lists_every_command(headrace: Headrace) -> None:
 
     for command in ("run", "create", "get", "delete", "apply", "status", "explain", "version"):
         assert f" {command} " in out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("get lb -s 127.0.0.1:1", "no daemon answers at 127.0.0.1:1 "),
+        ("get lb -s 127.0.0.1 -p 1", "no daemon answers at 127.0.0.1:1 "),
+        ("get lb --apiserver [::1]/ --port 1", "no daemon answers at [::1]:1 "),
+        ("get lb -s http://localhost:2 -p 1", "no daemon answers at http://localhost:2 "),
+        ("get lb -s unix:/nowhere -p 1", "no daemon answers at unix:/nowhere "),
+        ("-s 127.0.0.1 -p 1 get lb", "no daemon answers at 127.0.0.1:1 "),
+        ("-p 1 -s 127.0.0.1 status", "no daemon answers at 127.0.0.1:1 "),
+    ],
+)
+def test_a_server_is_named_as_loxicmd_names_it(headrace: Headrace, words: str, said: str) -> None:
+    done = headrace(*words.split())
+
+    assert (done.code, done.out) == (1, "")
+    assert said in done.err
+
+
+def test_a_port_alone_is_one_of_this_host(
+    headrace: Headrace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HEADRACE_SERVER")
+
+    behind = headrace("get", "lb", "-p", "1")
+    alone = headrace("-p", "1", "status")
+
+    assert "no daemon answers at 127.0.0.1:1 " in alone.err
+    assert "no daemon answers at 127.0.0.1:1 " in behind.err
+
+
+def test_several_servers_may_be_named_before_the_command(headrace: Headrace) -> None:
+    done = headrace("-s", "127.0.0.1:1", "-s", "127.0.0.1:2", "get", "lb")
+
+    assert done.out == "127.0.0.1:1:\n127.0.0.1:2:\n"
+    assert "2 of 2 servers failed" in done.err

@@ -153,6 +153,18 @@ def test_a_token_is_not_sent_in_clear(far: Far) -> None:
 
 
 @pytest.mark.parametrize(
+    "content", [b"one\ntwo\n", b"a secret", b"\xff\xfe", "schl\u00fcssel".encode()]
+)
+def test_what_is_no_token_is_told_and_not_shown(far: Far, content: bytes) -> None:
+    far.token_file.write_bytes(content)
+
+    done = far.headrace(*far.options, "status")
+
+    remedy = "is no token; keep the one line that `token create` printed"
+    assert done.err == f"headrace: --token-file {far.token_file}: {remedy}\n"
+
+
+@pytest.mark.parametrize(
     ("option", "told"),
     [("--token-file", "--token-file /no/such: No such file"), ("--ca-file", "name PEM files")],
 )

@@ -57,8 +57,13 @@ async def read_body(request: Request, limit_bytes: int) -> str:
         if size > limit_bytes:
             raise TooLargeError(f"the body is over {limit_bytes} bytes; send less at once")
         parts.append(part)
+    return text_of(b"".join(parts))
+
+
+def text_of(content: bytes) -> str:
+    """What was sent, as text. Raises ConfigError."""
     try:
-        return b"".join(parts).decode()
+        return content.decode()
     except UnicodeDecodeError as error:
         raise ConfigError.at("", f"the body is not UTF-8: {error}; encode it so") from error
 

@@ -222,7 +222,7 @@ class _Loxilb:
 
     async def get_hosts(self) -> Response:
         """The hosts that are checked."""
-        views = iter(self._operator.status().services)
+        views = self._operator.status().pools
         return answer({"Attr": probes.hosts_of(self._operator.document, views)})
 
     async def post_host(self, request: Request) -> Response:

@@ -11,7 +11,7 @@ from fastapi import Request, Response
 from pydantic.fields import FieldInfo
 
 from headrace.api import loxilb_bgp, loxilb_firewall, probes
-from headrace.api.answers import author_of, read_body
+from headrace.api.answers import author_of, read_body, text_of
 from headrace.api.bodies import Part, RuleError
 from headrace.api.loxilb_answers import Route, answer, success
 from headrace.api.loxilb_host import Parameters
@@ -97,7 +97,9 @@ def _file_of(content_type: str, body: str) -> str:
     for part in form.iter_parts():
         if part.get_param("name", header="content-disposition") == _PART:
             content = part.get_payload(decode=True)
-            return content.decode() if isinstance(content, bytes) else ""
+            if not isinstance(content, bytes):  # a form in the form
+                break
+            return text_of(content)
     raise ConfigError.at("", f"the form has no file {_PART!r}; send the configuration as that")
 
 

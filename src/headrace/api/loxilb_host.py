@@ -10,8 +10,10 @@ from typing import Any
 from fastapi import Request, Response
 from pydantic import Field
 
+from headrace.api.answers import author_of
 from headrace.api.bodies import Part, RuleError
 from headrace.api.host import Filesystem, Host, HostProcess, HostRoute, Interface
+from headrace.api.log_levels import set_level
 from headrace.api.loxilb_answers import Route, answer, read_part, success
 from headrace.control.flows import service_finder
 from headrace.control.log_level import Level
@@ -94,7 +96,8 @@ class _HostAnswers:
         if wanted not in _LEVELS:
             text = f"malformed logLevel {wanted[:20]!r}: it is none of {', '.join(_LEVELS)}"
             raise RuleError(HTTPStatus.BAD_REQUEST, text)
-        self._operator.log_level.level = _LEVELS[wanted]
+        author = author_of(request, "loxilb")
+        set_level(self._operator.log_level, _LEVELS[wanted], author=author)
         return success()
 
     async def get_processes(self) -> Response:

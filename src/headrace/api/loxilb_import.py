@@ -4,7 +4,6 @@ Takes the files that `loxicmd save` writes and LoxiLB reads when it starts, and 
 `GET /config/export` answers.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,15 +16,24 @@ from pydantic import Field
 
 from headrace import __version__
 from headrace.api import loxilb_bgp, loxilb_firewall, probes
-from headrace.api.bodies import RuleError, parse_part
-from headrace.api.rules import ONLY_HASH, Rule, RuleEndpoint, merge_rule, rule_of, service_of
-from headrace.control.views import ServiceView, Status
+from headrace.api.bodies import RuleError, parse_part, read_json
+from headrace.api.rules import (
+    ONLY_HASH,
+    Rule,
+    RuleEndpoint,
+    listed_endpoints,
+    merge_rule,
+    rule_of,
+    service_of,
+)
+from headrace.control.views import EndpointView, Status
 from headrace.model import (
     ConfigError,
     Document,
     Endpoint,
     HealthCheck,
     LbError,
+    Pool,
     Problem,
     Service,
     check_document,
@@ -156,12 +164,10 @@ def import_configuration(document: Document, raw: object, *, replace: bool) -> D
 
 def export_configuration(document: Document, status: Status) -> dict[str, Any]:
     """The rules, checks, role and BFD sessions as LoxiLB exports them; its import takes them."""
-    views: dict[str, ServiceView] = {view.key: view for view in status.services}
-    rules = [_saved_rule(document, each, views.get(each.label)) for each in document.services]
     return {
         "timestamp": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "version": __version__,
-        "loadbalancer": rules,
+        "loadbalancer": _saved_rules(document, status),
         "cluster": loxilb_bgp.listed_cistate(document, ""),
         "endpoint": _saved_hosts(document, status),
         "bfd": loxilb_bgp.listed_bfd(document, status.peers),
@@ -171,23 +177,41 @@ def export_configuration(document: Document, status: Status) -> dict[str, Any]:
     }
 
 
-def _saved_rule(document: Document, service: Service, view: ServiceView | None) -> dict[str, Any]:
-    """A rule as it is listed, and by our own keys what LoxiLB has no words for."""
-    pool = document.pool_of(service)
-    check = document.check_of(pool)
-    rule = rule_of(service, view, check)
+def _saved_rules(document: Document, status: Status) -> list[dict[str, Any]]:
+    views = {view.name: view.endpoints for view in status.pools}
+    endpoints: dict[tuple[str, int], list[dict[str, Any]]] = {}  # many services share few pools
+    rules = []
+    for service in document.services:
+        name, port = place = service.pool_name, service.ports[0]
+        if place not in endpoints:
+            pool = document.pool_of(service)
+            endpoints[place] = _saved_endpoints(pool, views.get(name, ()), port)
+        rules.append(_saved_rule(document, service) | {"endpoints": endpoints[place]})
+    return rules
+
+
+def _saved_rule(document: Document, service: Service) -> dict[str, Any]:
+    """A rule as it is listed, but for its endpoints."""
+    check = document.check_of(document.pool_of(service))
+    rule = rule_of(service, check)
     if check is not None and _is_usual(check):
         rule["serviceArguments"]["probeRetries"] = 0
     if service.health == NO_HEALTH:
         rule["serviceArguments"]["probetype"] = NO_HEALTH
+    return rule
+
+
+def _saved_endpoints(pool: Pool, views: Sequence[EndpointView], port: int) -> list[dict[str, Any]]:
+    """Endpoints as they are listed, and by our own keys what LoxiLB has no words for."""
     known = {str(each.address): each for each in pool.endpoints}
     words = {state: word for word, state in probes.HOST_STATES.items()}
-    for listed in rule["endpoints"]:
+    all_listed = listed_endpoints(views, port)
+    for listed in all_listed:
         endpoint = known[listed["endpointIP"]]
         if not isinstance(endpoint.health, HealthCheck):
             listed["hostCheck"] = endpoint.health or ""
         listed["hostState"] = words[endpoint.state]
-    return rule
+    return all_listed
 
 
 def _saved_hosts(document: Document, status: Status) -> list[dict[str, Any]]:
@@ -196,11 +220,11 @@ def _saved_hosts(document: Document, status: Status) -> list[dict[str, Any]]:
     named = document.model_copy(update={"services": ()})
     as_usual = {
         (each["hostName"], each["name"])
-        for each in probes.hosts_of(named.model_copy(update={"health": usual}), iter(()))
+        for each in probes.hosts_of(named.model_copy(update={"health": usual}), ())
     }
     return [
         each | {"inactiveReTries": 0} if (each["hostName"], each["name"]) in as_usual else each
-        for each in probes.hosts_of(named, iter(status.services))
+        for each in probes.hosts_of(named, status.pools)
     ]
 
 
@@ -216,9 +240,9 @@ def read_files(texts: Mapping[str, str]) -> dict[str, object]:
     problems = []
     for name, text in texts.items():
         try:
-            found[name] = json.loads(text) if text.strip() else {}
-        except ValueError as error:
-            problems.append(Problem(name, f"is not JSON ({error}); save it again, or leave it out"))
+            found[name] = read_json(text) if text.strip() else {}
+        except ConfigError as error:
+            problems += [Problem(name, each.message) for each in error.problems]
     if problems:
         raise refusal(problems)
     return found
@@ -361,7 +385,7 @@ def _hosts_of_rules(draft: _Draft) -> frozenset[tuple[str, str]]:
     }
     services = tuple(each for each in draft.document.services if each.label not in own)
     rules = draft.document.model_copy(update={"health": {}, "services": services})
-    return frozenset((h["hostName"], h["name"]) for h in probes.hosts_of(rules, iter(())))
+    return frozenset((h["hostName"], h["name"]) for h in probes.hosts_of(rules, ()))
 
 
 def _with_host(document: Document, entry: object, told: frozenset[tuple[str, str]]) -> Document:

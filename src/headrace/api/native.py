@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import structlog
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -23,6 +22,7 @@ from headrace.api.events import (
     Streams,
 )
 from headrace.api.explaining import read_explain, read_flows, told_explanation
+from headrace.api.log_levels import set_level
 from headrace.api.resources import (
     drains_of,
     endpoints_of,
@@ -54,8 +54,8 @@ from headrace.model import (
     Problem,
     Service,
     VerdictCount,
+    build_document,
     dump_document,
-    parse_document,
     parse_values,
 )
 from headrace.model.fields import read_address
@@ -73,8 +73,6 @@ _status = TypeAdapter(Status)
 _NO_ENDPOINTS: dict[str, Any] = {"__all__": {"endpoints"}}  # many services share few pools
 _placed = TypeAdapter(list[dict[str, str | list[str] | EndpointView]])
 _verdicts = TypeAdapter(tuple[VerdictCount, ...])
-
-_log = structlog.get_logger()
 
 _FAILURES: dict[int | str, dict[str, Any]] = {
     "4XX": {"description": "the request is refused", "content": {PROBLEM_JSON: {}}},
@@ -227,7 +225,12 @@ class _Native:
 
     async def put_document(self, request: Request) -> Response:
         """Put a whole document (JSON or YAML) in force, or refuse it as a whole."""
-        document = parse_document(await read_body(request, LIMIT_DOCUMENT_BYTES))
+        raw = parse_values(await read_body(request, LIMIT_DOCUMENT_BYTES))
+        if raw is None:  # as of a file that was cut off, or a program that failed
+            raise ConfigError.at(
+                "", "the document is empty, which would remove all; send {} if that is meant"
+            )
+        document = build_document(raw)
         return await self._edit(request, lambda _: document)
 
     async def get_revisions(self, request: Request) -> Response:
@@ -392,8 +395,7 @@ class _Native:
     async def put_log_level(self, request: Request) -> Response:
         """Have the daemon log more or less, until it ends."""
         body = await _read(request, schemas.LogLevelBody)
-        self._operator.log_level.level = body.level
-        _log.warning("log_level_changed", to=body.level, author=author_of(request, "rest"))
+        set_level(self._operator.log_level, body.level, author=author_of(request, "rest"))
         return JSONResponse({"level": body.level})
 
     async def get_status(self) -> Response:
@@ -465,7 +467,7 @@ async def _read(request: Request, model: type[_Model]) -> _Model:
     try:
         return model.model_validate(parse_values(text) if text.strip() else {})
     except ValidationError as error:
-        raise refusal(problems_of(error)) from error
+        raise ConfigError(problems_of(error)) from error
 
 
 def _read_address(text: str) -> IPAddress:

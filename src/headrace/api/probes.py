@@ -4,7 +4,7 @@ LoxiLB has a check for each host. It is kept under `health` by the name `HOST/NA
 the host in every rule that lists it and is not checked yet.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -14,7 +14,7 @@ from pydantic import Field
 
 from headrace.api.bodies import Part, RuleError
 from headrace.api.drains import with_endpoints
-from headrace.control.views import EndpointView, ServiceView
+from headrace.control.views import EndpointView, PoolView
 from headrace.model import (
     ConfigError,
     Document,
@@ -243,34 +243,37 @@ def put_state(document: Document, wish: HostState) -> Document:
     return with_endpoints(document, put)
 
 
-def hosts_of(document: Document, views: Iterator[ServiceView]) -> list[dict[str, Any]]:
+def hosts_of(document: Document, views: Iterable[PoolView]) -> list[dict[str, Any]]:
     """Every host that is checked, or is to be once a rule lists it, as LoxiLB lists them."""
     listed: dict[tuple[str, str], dict[str, Any]] = {}
-    seen = {
-        (service.key, str(endpoint.address)): endpoint
-        for service in views
-        for endpoint in service.endpoints
+    states = {
+        pool.name: {str(each.address): _state(each) for each in pool.endpoints} for pool in views
     }
-    state = {host: _state(endpoint) for (_, host), endpoint in seen.items()}
+    state = {host: known for pool in states.values() for host, known in pool.items()}
     for key, check in document.health.items():
         host, slash, name = key.partition("/")
         if slash:
             usual = f"{check.kind}_{check.port or 0}"
             told = f"{host}_{usual}" if name == usual else name
             listed[host, told] = _listed(host, told, check, state.get(host, "ok"))
-    for service in document.services:
-        pool = document.pool_of(service)
-        for endpoint in pool.endpoints:
-            rule_check = document.check_of(pool, endpoint)
-            choice = service.health if endpoint.health is None else endpoint.health
-            if rule_check is None or isinstance(choice, str):
-                continue
-            host = str(endpoint.address)
+    # Many services share few pools; those of one port are checked alike.
+    alike = {(each.pool_name, each.ports[0]): each for each in document.services}
+    for service in alike.values():
+        known = states.get(service.pool_name, {})
+        for host, rule_check in _checks_of_rule(document, service):
             told = f"{host}_{rule_check.kind}_{rule_check.port or service.ports[0]}"
-            view = seen.get((service.label, host))
-            known = "ok" if view is None else _state(view)
-            listed.setdefault((host, told), _listed(host, told, rule_check, known))
+            listed.setdefault((host, told), _listed(host, told, rule_check, known.get(host, "ok")))
     return list(listed.values())
+
+
+def _checks_of_rule(document: Document, service: Service) -> Iterator[tuple[str, HealthCheck]]:
+    """The hosts of a rule that are checked in a way of the rule's, or of their own, not a named."""
+    pool = document.pool_of(service)
+    for endpoint in pool.endpoints:
+        choice = service.health if endpoint.health is None else endpoint.health
+        check = None if isinstance(choice, str) else document.check_of(pool, endpoint)
+        if check is not None:
+            yield str(endpoint.address), check
 
 
 def _listed(host: str, name: str, check: HealthCheck, state: str) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class RuleList:
         rule = self._rules.of(
             service.label,
             (service, check),
-            lambda: json.dumps(rule_of(service, None, check)),
+            lambda: json.dumps(rule_of(service, check)),
         )
         endpoints = self._endpoints.of(
             (view.pool, port),

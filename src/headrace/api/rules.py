@@ -5,6 +5,7 @@ shows a text only when it comes with 200, and `kube-loxilb` takes a failed creat
 when the text has `exist` in it (`bodies.refuse` sees to that).
 """
 
+import re
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from ipaddress import ip_address, ip_network
@@ -16,15 +17,17 @@ from headrace.api.bodies import Part, RuleError, parse_body
 from headrace.api.edits import with_service, without_services
 from headrace.api.loxilb_firewall import is_closed
 from headrace.api.probes import ProbeWords, host_checks, rule_health, with_hosts, words_of
-from headrace.control.views import EndpointView, ServiceView
+from headrace.control.views import EndpointView
 from headrace.model import (
     Affinity,
+    ConfigError,
     Document,
     Endpoint,
     Health,
     HealthCheck,
     IPAddress,
     OperatorState,
+    Problem,
     Protocol,
     Service,
     ServiceKey,
@@ -43,6 +46,14 @@ RULE_EXISTS = "lbrule-exists error"
 NO_RULE = "no-rule error"
 
 _AFFINITIES = {SEL_HASH: Affinity.FLOW, SEL_PERSIST: Affinity.SOURCE_IP}
+_NAMES = (
+    (re.compile(r"vip$"), "serviceArguments.externalIP"),
+    (re.compile(r"(port|protocol|name)$"), r"serviceArguments.\1"),
+    (re.compile(r"endpoints(.*)\.address$"), r"endpoints\1.endpointIP"),
+    (re.compile(r"sources(\[\d+\])$"), r"allowedSources\1.prefix"),
+)
+"""Keys of a service by those of the rule that it is made of."""
+
 _MODES = {0: "default (DNAT)", 1: "onearm", 2: "fullnat", 4: "fullproxy", 5: "hostonearm"}
 
 
@@ -227,10 +238,8 @@ def _checked(
     return service.model_copy(update={"health": check})
 
 
-def rule_of(
-    service: Service, view: ServiceView | None, check: HealthCheck | None
-) -> dict[str, Any]:
-    """A service as LoxiLB lists it; endpoints of a shared pool are listed like its own."""
+def rule_of(service: Service, check: HealthCheck | None) -> dict[str, Any]:
+    """A service as LoxiLB lists it, but for its endpoints: `listed_endpoints` has its pool's."""
     ports = service.ports
     arguments: dict[str, Any] = {
         "externalIP": str(service.vip),
@@ -247,12 +256,11 @@ def rule_of(
         arguments["name"] = service.name
     if check is not None:
         arguments |= words_of(check)
-    endpoints = view.endpoints if view is not None else ()
     return {
         "serviceArguments": arguments,
         "secondaryIPs": None,
         "allowedSources": [{"prefix": str(each)} for each in service.sources] or None,
-        "endpoints": listed_endpoints(endpoints, ports[0]),
+        "endpoints": [],
     }
 
 
@@ -271,7 +279,18 @@ def _service_of(rule: Rule) -> Service:
     }
     if rule.allowed_sources:
         raw["sources"] = list(dict.fromkeys(each.prefix for each in rule.allowed_sources))
-    return build_service(raw)
+    try:
+        return build_service(raw)
+    except ConfigError as error:
+        raise ConfigError([_as_sent(each) for each in error.problems]) from error
+
+
+def _as_sent(problem: Problem) -> Problem:
+    """A problem of the service as one of the rule that it was made of."""
+    for ours, theirs in _NAMES:
+        if found := ours.match(problem.path):
+            return Problem(found.expand(theirs), problem.message)
+    return problem
 
 
 def _ports_of(arguments: _Arguments) -> int | str:

@@ -6,6 +6,7 @@ wait for, and `http.client` with what it needs is a fifth of it.
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from headrace.cli.unix_socket import BrokenAnswer, exchange
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from http.client import HTTPConnection
 
 RUNTIME_ROOT = "/run/headrace"
+_PORT = 11_111
 
 
 class Failure(Exception):  # noqa: N818 - it is what the user reads, not an error of ours
@@ -94,31 +96,22 @@ class Client:
     def _connection(self, headers: dict[str, str]) -> "HTTPConnection":
         """A connection that is not open yet; adds to the header what proves who we are."""
         from http.client import HTTPConnection, HTTPSConnection
-        from urllib.parse import urlsplit
 
         if self._server.startswith("unix:"):
             from headrace.cli.unix_connection import UnixConnection
 
             return UnixConnection(self._server.removeprefix("unix:"), self._timeout_s)
-        parts = urlsplit(self._server)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise Failure(
-                f"--server {self._server}: write https://HOST:PORT, http://127.0.0.1:PORT or "
-                "unix:PATH"
-            )
+        scheme, host, port = _read_server(self._server)
         from headrace.cli.credentials import open_tls, read_token
 
-        port = parts.port or 11_111
         token = read_token()
-        if parts.scheme == "https":
+        if scheme == "https":
             if token:
                 headers["Authorization"] = f"Bearer {token}"
-            return HTTPSConnection(
-                parts.hostname, port, timeout=self._timeout_s, context=open_tls()
-            )
-        if token and not _is_loopback(parts.hostname):
+            return HTTPSConnection(host, port, timeout=self._timeout_s, context=open_tls())
+        if token and not _is_loopback(host):
             raise Failure(f"--server {self._server}: a token is not sent in clear; use https")
-        return HTTPConnection(parts.hostname, port, timeout=self._timeout_s)
+        return HTTPConnection(host, port, timeout=self._timeout_s)
 
     def _unreachable(self, error: Exception) -> str:
         if isinstance(error, TimeoutError):
@@ -129,6 +122,22 @@ class Client:
             return f"{self._server}: {error}; name its authority by --ca-file"
         remedy = "start it with `headrace run`, or name another by --instance or --server"
         return f"no daemon answers at {self._server} ({error}); {remedy}"
+
+
+def _read_server(text: str) -> tuple[str, str, int]:
+    """Scheme, host and port of a server; to a bare host, as `loxicmd -s` has it, the safe one."""
+    from urllib.parse import urlsplit
+
+    scheme, host, port = "", "", 0
+    with suppress(ValueError):  # of a port or an address that is none
+        parts = urlsplit(text if "://" in text else f"//{text}")
+        host, port = parts.hostname or "", parts.port or _PORT
+        scheme = parts.scheme or ("http" if _is_loopback(host) else "https")
+    if scheme not in {"http", "https"} or not host or any(each <= " " for each in host):
+        raise Failure(
+            f"--server {text}: write https://HOST:PORT, http://127.0.0.1:PORT or unix:PATH"
+        )
+    return scheme, host, port
 
 
 def _is_loopback(host: str) -> bool:

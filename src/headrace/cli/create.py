@@ -9,6 +9,8 @@ from headrace.cli.client import Client, Failure
 from headrace.cli.options import connected
 from headrace.cli.rules import (
     BFD,
+    FIREWALL,
+    FIREWALL_EXISTS,
     HOSTS,
     KERNEL_ROUTES,
     MODES,
@@ -20,6 +22,7 @@ from headrace.cli.rules import (
     SELECTS,
     read_choice,
     read_endpoints,
+    read_firewall,
     read_list,
     read_mappings,
     remedied,
@@ -191,6 +194,48 @@ def create_bfd(
         "retryCount": retry_count,
     }
     print(client.send("POST", BFD, json.dumps(body))["result"])
+
+
+@app.command("firewall")
+@app.command("fw", hidden=True)
+@connected
+def create_firewall(
+    client: Client,
+    *,
+    rule: Annotated[
+        list[str],
+        typer.Option(
+            "--firewallRule", help="KEY:VALUE,...: sourceIP, destinationIP, minDestinationPort, ..."
+        ),
+    ],
+    allow: Annotated[bool, typer.Option("--allow", help="serve these clients")] = False,
+    drop: Annotated[bool, typer.Option("--drop", help="do not serve them")] = False,
+    trap: _Flag = False,
+    record: _Flag = False,
+    redirect: _Text = "",
+    setmark: Annotated[int, typer.Option(help="not for direct server return")] = 0,
+    snat: _Text = "",
+    egress: _Flag = False,
+) -> None:
+    """Serve some clients of a VIP, or do not; the longest prefix of those that name one counts.
+
+    create firewall --firewallRule=sourceIP:192.0.2.0/24,destinationIP:20.20.20.1/32 --drop
+    """
+    options = {
+        "allow": allow,
+        "drop": drop,
+        "trap": trap,
+        "record": record,
+        "redirect": bool(redirect),
+        "fwMark": setmark,
+        "doSnat": bool(snat),
+        "onDefault": egress,
+    }
+    body = {"ruleArguments": read_firewall(rule), "opts": options}
+    with remedied(
+        {FIREWALL_EXISTS: "the very same rule is there; `headrace get firewall` lists all"}
+    ):
+        print(client.send("POST", FIREWALL, json.dumps(body))["result"])
 
 
 @app.command("route")

@@ -15,12 +15,16 @@ _TOKEN = "HEADRACE_TOKEN"  # noqa: S105
 
 def read_token() -> str | None:
     """The token of the environment, or of the file that it names; None if there is neither."""
+    place, token = _TOKEN, os.environ.get(_TOKEN, "")
     if name := os.environ.get(TOKEN_FILE):
+        place = f"--token-file {name}"
         try:
-            return Path(name).read_text().strip()
+            token = Path(name).read_text(errors="replace").strip()
         except OSError as error:
-            raise Failure(f"--token-file {name}: {error.strerror}") from error
-    return os.environ.get(_TOKEN) or None
+            raise Failure(f"{place}: {error.strerror}") from error
+    if not all("!" <= each <= "~" for each in token):
+        raise Failure(f"{place}: is no token; keep the one line that `token create` printed")
+    return token or None
 
 
 def open_tls() -> ssl.SSLContext:

@@ -8,13 +8,16 @@ from headrace.cli.client import Client, Failure
 from headrace.cli.options import connected
 from headrace.cli.rules import (
     BFD,
+    FIREWALL,
     HOSTS,
     KERNEL_ROUTES,
     NEIGHBOURS,
+    NO_FIREWALL,
     NO_HOST,
     NO_RULE,
     REFERRED,
     RULES,
+    read_firewall,
     read_list,
     read_ports,
     remedied,
@@ -114,6 +117,23 @@ def delete_bfd(
 ) -> None:
     """Have BFD watch a BGP peer no longer."""
     print(client.send("DELETE", f"{BFD}/remoteIP/{address}?instance=default")["result"])
+
+
+@app.command("firewall")
+@app.command("fw", hidden=True)
+@connected
+def delete_firewall(
+    client: Client,
+    *,
+    rule: Annotated[
+        list[str], typer.Option("--firewallRule", help="KEY:VALUE,..., as it was created")
+    ],
+) -> None:
+    """Forget a firewall rule."""
+    from urllib.parse import urlencode
+
+    with remedied({NO_FIREWALL: "`headrace get firewall` lists them"}):
+        print(client.send("DELETE", f"{FIREWALL}?{urlencode(read_firewall(rule))}")["result"])
 
 
 @app.command("route")

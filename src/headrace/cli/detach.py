@@ -1,12 +1,12 @@
 """`headrace detach`: remove what an instance left in the kernel."""
 
-import gc
 from pathlib import Path
 
 import typer
 
 from headrace.cli.client import RUNTIME_ROOT, Failure
 from headrace.cli.options import INSTANCE, InstanceOption
+from headrace.cli.run import check_instance, collecting_later
 
 app = typer.Typer(add_completion=False)
 
@@ -17,9 +17,10 @@ def detach(instance: InstanceOption = INSTANCE) -> None:
 
     Revisions of the document stay.
     """
-    gc.disable()  # until our end: collections would take a fifth of the start
-    from headrace.daemon.app import detach as detach_instance
-    from headrace.model import LbError
+    check_instance(instance)  # else a folder of somebody else would be removed
+    with collecting_later():
+        from headrace.daemon.app import detach as detach_instance
+        from headrace.model import LbError
 
     try:
         detach_instance(Path(RUNTIME_ROOT) / instance)

@@ -93,7 +93,7 @@ def _read_lines(file: str) -> Iterator[dict[str, Any]]:
 def _read_line(line: str, where: str) -> dict[str, Any]:
     try:
         flow: dict[str, Any] = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Failure(f"{where}: is not JSON: {error}") from error
     return flow
 

@@ -12,6 +12,7 @@ from headrace.cli.rules import (
     BFD,
     CISTATE,
     CONFIG,
+    FIREWALL,
     HOSTS,
     LOXILB,
     MODES,
@@ -37,6 +38,8 @@ _COLUMNS_HA = ["Instance", "HAState"]
 _COLUMNS_CT = ["Service Name", "destIP", "srcIP", "dport", "sport", "proto", "ident", "state"]
 _COLUMNS_CT += ["act", "packets", "bytes"]
 _COLUMNS_PORT = ["index", "portname", "MAC", "link/state", "L3Info", "L2Info"]
+_COLUMNS_FIREWALL = ["Source IP", "destination IP", "min SPort", "max SPort", "min DPort"]
+_COLUMNS_FIREWALL += ["max DPort", "protocol", "port Name", "preference", "Option"]
 _COLUMNS_ROUTE = ["destinationIPNet", "gateway", "flag"]
 _COLUMNS_PROCESS = ["pid", "user", "priority", "nice", "virtMemory", "residentSize"]
 _COLUMNS_PROCESS += ["sharedMemory", "status", "CPUUsage", "MemoryUsage", "time", "command"]
@@ -158,6 +161,14 @@ def get_route(client: Client, output: OutputOption = Output.TABLE) -> None:
     _show(found, output, columns, lambda route: [route[key] for key in keys])
 
 
+@app.command("firewall")
+@app.command("fw", hidden=True)
+@connected
+def get_firewall(client: Client, output: OutputOption = Output.TABLE) -> None:
+    """Show which clients are served and which are not, a line for each service."""
+    _show(client.get(f"{FIREWALL}/all"), output, _COLUMNS_FIREWALL, _firewall_row)
+
+
 @app.command("process")
 @connected
 def get_process(client: Client, output: OutputOption = Output.TABLE) -> None:
@@ -231,6 +242,20 @@ def _port_row(port: dict[str, Any]) -> list[object]:
         state,
         ", ".join(addresses),
         f"isPVID: {pvid} VID: {layer2.get('vid', 0)}",
+    ]
+
+
+def _firewall_row(rule: dict[str, Any]) -> list[object]:
+    given = rule["ruleArguments"]
+    numbers = ("minSourcePort", "maxSourcePort", "minDestinationPort", "maxDestinationPort")
+    options = [name for name, is_set in rule["opts"].items() if is_set]
+    return [
+        given["sourceIP"],
+        given["destinationIP"],
+        *(given.get(key, 0) for key in (*numbers, "protocol")),
+        given.get("portName", ""),
+        given.get("preference", 0),
+        ", ".join(options),
     ]
 
 

@@ -1,7 +1,7 @@
 """The files that `loxicmd save` writes and LoxiLB reads when it starts."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,31 +59,37 @@ def save(client: Client, saved: Saved, folder: Path) -> Path:
 
 def read(paths: list[Path]) -> dict[str, object]:
     """The contents of saved files by their names, of those that a folder has or that are named."""
+    from headrace.api import IMPORTED_FILES
+
+    known = ", ".join(IMPORTED_FILES)
     contents: dict[str, object] = {}
-    for path in paths:
-        found = [path / each.name for each in ALL] if path.is_dir() else [path]
-        for file in found:
-            if file.exists() or not path.is_dir():
-                name = _name_of(file)
-                contents[name] = read_one(file)
+    for file in (each for path in paths for each in _files_at(path, IMPORTED_FILES)):
+        content, name = read_one(file), file.name.removesuffix(".bk")
+        if name not in IMPORTED_FILES:
+            raise Failure(f"{file}: what is in it is told by its name; call it {known}")
+        if name in contents:
+            raise Failure(f"{file}: another {name} is named before it; import them one by one")
+        contents[name] = content
     if not contents:
-        names = ", ".join(each.name for each in ALL)
-        raise Failure(f"there is none of {names} in {', '.join(map(str, paths))}")
+        raise Failure(f"there is none of {known} in {', '.join(map(str, paths))}")
     return contents
 
 
-def _name_of(file: Path) -> str:
-    name = file.name.removesuffix(".bk")
-    known = [each.name for each in ALL]
-    if name not in known:
-        raise Failure(f"{file}: what is in it is told by its name; call it {', '.join(known)}")
-    return name
+def _files_at(path: Path, names: Iterable[str]) -> list[Path]:
+    """The file itself, or a folder's files: what is not served here as well, to be refused."""
+    return [path / name for name in names if (path / name).exists()] if path.is_dir() else [path]
 
 
 def read_one(file: Path) -> object:
     """The content of one file; Failure when it is no JSON."""
+    from headrace.api import read_files
+    from headrace.model import ConfigError
+
     try:
-        text = file.read_text()
-        return json.loads(text) if text.strip() else {}
-    except (OSError, ValueError) as error:
+        return read_files({str(file): file.read_text()})[str(file)]
+    except OSError as error:
+        raise Failure(f"{file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
         raise Failure(f"{file}: {error}") from error
+    except ConfigError as error:
+        raise Failure(str(error)) from error

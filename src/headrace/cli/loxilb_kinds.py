@@ -26,20 +26,22 @@ def is_object(text: str) -> bool:
     """Whether a text is such an object: a document has no key `kind`."""
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return _KIND.search(text) is not None
     return isinstance(value, Mapping) and "kind" in value
 
 
 def apply_object(client: Client, file: str, text: str) -> str:
     """Send an object to its path; what has come of it, in a word."""
-    import yaml
+    from headrace.model import ConfigError, parse_values
 
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        value = parse_values(text)
+    except ConfigError as error:
         raise Failure(f"{file}: {error}") from error
-    kind = str(value.get("kind", "")) if isinstance(value, Mapping) else ""
+    if not isinstance(value, Mapping):
+        value = {}
+    kind = str(value.get("kind", ""))
     path = _PATHS.get(kind.lower())
     if path is None:
         kinds = "Loadbalancer, Endpoint, BFD or Firewall"
@@ -48,7 +50,7 @@ def apply_object(client: Client, file: str, text: str) -> str:
     if not isinstance(spec, Mapping):
         raise Failure(f"{file}: spec is no mapping of keys to values; write it as one")
     try:
-        return str(client.send("POST", path, json.dumps(_body(spec)))["result"])
+        return str(client.send("POST", path, json.dumps(_body(spec), default=str))["result"])
     except Failure as failure:
         if str(failure) == RULE_EXISTS:
             return "Success, as it was already"

@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from headrace.cli.client import Failure
+from headrace.cli.options import PortOption, ServersOption, at_port
 
 _COMMANDS = (
     "run",
@@ -95,9 +96,16 @@ def _headrace(
     ca_file: Annotated[
         str, typer.Option(help="PEM file: authority of the server's certificate")
     ] = "",
+    server: ServersOption = None,
+    port: PortOption = None,
 ) -> None:
     """Load balancer for anycast services with direct server return."""
-    told = {"HEADRACE_TOKEN_FILE": token_file, "HEADRACE_CA_FILE": ca_file}
+    told = {
+        "HEADRACE_TOKEN_FILE": token_file,
+        "HEADRACE_CA_FILE": ca_file,
+        # Several in one variable, as typer reads them.
+        "HEADRACE_SERVER": " ".join(at_port(server or [], port)),
+    }
     os.environ.update({name: value for name, value in told.items() if value})
 
 

@@ -40,8 +40,9 @@ _SECRETS = (
     re.compile(
         r"""(?ix)\b(?:password|passwd|secret|md5(?:-password)?|authorization|(?:tls[-_])?key
         |hash_seed|token_file)\b (?:\\?["'])? \s* (?:[=:]|\s) \s*
-        (?P<value> \\?"(?:[^"\\]|\\.)*\\?" | '[^']*' | [^\s,;}"']+ )"""
+        (?P<value> \\"[^"\\]*\\" | "(?:[^"\\]|\\.)*" | '[^']*' | [^\s,;}"']+ )"""
     ),
+    re.compile(r"""[?&][\w.~-]+=(?P<value>[^&#\s"'\\<>]+)"""),  # what URLs that are probed ask by
     re.compile(r"\S*\.key\b|(?<=TLS with )\S+ and \S+?(?=[:;\s])"),  # where TLS keys are
     re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*-----|\Z)", re.DOTALL),
 )
@@ -96,7 +97,10 @@ def redact(text: str) -> str:
 def _without_value(match: re.Match[str]) -> str:
     whole = match.group(0)
     value = match.groupdict().get("value")
-    return MARK if value is None else whole[: len(whole) - len(value)] + f'"{MARK}"'
+    if value is None:
+        return MARK
+    quote = next((each for each in ('\\"', '"', "'") if value.startswith(each)), "")  # as it had
+    return whole[: len(whole) - len(value)] + quote + MARK + quote
 
 
 _Part = tuple[str, Callable[[], str]]

@@ -16,6 +16,8 @@ RULE_EXISTS = "lbrule-exists error"
 NO_RULE = "no-rule error"
 NO_HOST = "host-notfound error"
 REFERRED = "endpoint error: LB Rule-referred"
+FIREWALL_EXISTS = "fwrule-exists error"
+NO_FIREWALL = "no such fwrule"
 
 KERNEL_ROUTES = "the kernel's routes are used as they are; on the node, run"
 
@@ -26,6 +28,17 @@ HOSTS = f"{CONFIG}/endpoint"
 NEIGHBOURS = f"{CONFIG}/bgp/neigh"
 BFD = f"{CONFIG}/bfd"
 CISTATE = f"{CONFIG}/cistate"
+FIREWALL = f"{CONFIG}/firewall"
+
+_FIREWALL_TEXTS = ("sourceIP", "destinationIP", "portName")
+_FIREWALL_NUMBERS = (
+    "minSourcePort",
+    "maxSourcePort",
+    "minDestinationPort",
+    "maxDestinationPort",
+    "protocol",
+    "preference",
+)
 
 
 @contextmanager
@@ -106,6 +119,22 @@ def _read_endpoint(word: str) -> dict[str, Any]:
     if not colon or not address:
         raise Failure(f"--endpoints {word!r} is not IP:WEIGHT, as 56.56.56.1:1")
     return {"endpointIP": address.removeprefix("[").removesuffix("]"), "weight": number}
+
+
+def read_firewall(texts: Iterable[str]) -> dict[str, Any]:
+    """`KEY:VALUE,...`: what a firewall rule matches."""
+    found: dict[str, Any] = {}
+    for word in read_list(texts):
+        key, colon, value = word.partition(":")
+        if not colon or key not in {*_FIREWALL_TEXTS, *_FIREWALL_NUMBERS}:
+            keys = ", ".join((*_FIREWALL_TEXTS, *_FIREWALL_NUMBERS))
+            raise Failure(f"--firewallRule {word!r} is not KEY:VALUE with one of {keys}")
+        if key in _FIREWALL_NUMBERS and not (value.isascii() and value.isdigit()):
+            raise Failure(f"--firewallRule {word!r}: {value!r} is not a whole number")
+        found[key] = int(value) if key in _FIREWALL_NUMBERS else value
+    if not found:
+        raise Failure("say what it matches, as --firewallRule=sourceIP:192.0.2.0/24")
+    return found
 
 
 def as_client(rule: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,9 @@
 import gc
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -88,15 +91,12 @@ def run(  # noqa: PLR0917 - an option each
     It attaches to the interfaces that the document names in node.interfaces. Without that it
     attaches to EVERY interface that is up and can carry XDP, the management interface included.
     """
-    if not _INSTANCE_NAME.fullmatch(instance):
-        raise Failure(f"--instance {instance!r} is not a name of letters, digits and _ . -")
-
-    gc.disable()  # until all is imported: collections would take a fifth of the start
-    # structlog would load it to draw tracebacks in colour: 4 MB for as long as the daemon runs.
-    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # Python's way to say it is not
-    from headrace.daemon.app import run as run_daemon
-    from headrace.daemon.settings import Settings
-    from headrace.model import LbError
+    check_instance(instance)
+    _leave_out_what_is_not_used()
+    with collecting_later():
+        from headrace.daemon.app import run as run_daemon
+        from headrace.daemon.settings import Settings
+        from headrace.model import LbError
 
     settings = Settings(
         instance=instance,
@@ -115,3 +115,32 @@ def run(  # noqa: PLR0917 - an option each
         run_daemon(settings)
     except LbError as error:
         raise Failure(str(error)) from error
+
+
+def check_instance(name: str) -> None:
+    """Raise Failure if this cannot be an instance's name: its folders are called by it."""
+    if not _INSTANCE_NAME.fullmatch(name):
+        raise Failure(
+            f"--instance {name!r} is not a name of letters, digits and _ . -; use 32 of them at "
+            "most, a letter or digit first"
+        )
+
+
+@contextmanager
+def collecting_later() -> Iterator[None]:
+    """Collect no garbage meanwhile: of imports there is none, and it takes a fifth of a start."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def _leave_out_what_is_not_used() -> None:
+    """Spare the daemon what libraries load and it never calls: 11 MB for as long as it runs."""
+    # structlog would load it to draw tracebacks in colour.
+    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # Python's way to say it is not
+    # Its own beginning loads every protocol and database that it has; what we use of it does not.
+    spec = find_spec("pyroute2")
+    if spec is not None:
+        sys.modules.setdefault("pyroute2", module_from_spec(spec))
