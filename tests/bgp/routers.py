@@ -109,9 +109,11 @@ class BirdRouter(Router):
 
     def heard(self, prefix: str) -> str:
         """All that it knows of a prefix; nothing if it never heard of it."""
-        known = self.ask("show", "route")
-        is_known = any(line.split()[:1] == [prefix] for line in known.splitlines())
-        return self.ask("show", "route", prefix, "all") if is_known else ""
+        # All in one question: between two of them the route may go, which BIRD calls an error.
+        lines = iter(self.ask("show", "route", "all").splitlines())
+        first = next((line for line in lines if line.split()[:1] == [prefix]), "")
+        more = itertools.takewhile(lambda line: line[:1].isspace(), lines) if first else ()
+        return "\n".join([first, *more])
 
     def watches(self) -> bool:
         """Whether BFD is up, as this end sees it."""

@@ -263,6 +263,34 @@ def test_a_look_tells_of_what_no_notice_told() -> None:
     assert gone == []
 
 
+def test_why_a_session_does_not_come_up_is_told_once_for_each_reason() -> None:
+    relay = ready_relay()
+
+    first = looked(relay, ACTIVE, NO_BFD, 1.0)
+    relay.receive(Side.SPEAKER, f"+{NAME}: Error: Bad peer AS: 9\n".encode(), 1.1)
+    relay.receive(Side.SPEAKER, f"+{NAME}: State changed to stop\n".encode(), 1.1)
+    again = told_by(relay) + looked(relay, ACTIVE, NO_BFD, 2.0)
+    other = looked(relay, ACTIVE.replace(b"Socket: No", b"BGP Error: Bad peer AS"), NO_BFD, 3.0)
+
+    assert [(each["state"], each["reason"]) for each in first] == [("down", "Socket: No")]
+    assert again == []
+    assert [each["reason"] for each in other] == ["BGP Error: Bad peer AS"]
+
+
+def test_a_route_that_bird_cannot_say_to_a_peer_is_told() -> None:
+    relay = announcing(VIP)
+
+    relay.receive(
+        Side.SPEAKER,
+        f"+{NAME}: Invalid NEXT_HOP attribute - zero address\n"
+        f"+{NAME}: Invalid route fd00::1/128 withdrawn\n".encode(),
+        1.0,
+    )
+
+    command = f"neighbor {R1} announce: no own address for the next hop of fd00::1/128"
+    assert told_by(relay) == [{"type": "refused", "command": command}]
+
+
 def test_each_change_of_what_bfd_says_is_told_once() -> None:
     relay = ready_relay()
     none = b"9001 There is no BFD protocol running\n"
@@ -270,7 +298,7 @@ def test_each_change_of_what_bfd_says_is_told_once() -> None:
 
     told = [looked(relay, ACTIVE, look, float(now)) for now, look in enumerate(looks, start=1)]
 
-    states = [[message["state"] for message in messages] for messages in told]
+    states = [[m["state"] for m in messages if m["type"] == "watched"] for messages in told]
     assert states == [["up"], [], ["down"], ["init"], ["admin_down"], [None], []]
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.bgp.relay.exabgp import ExabgpRelay
+from headrace.bgp.relay.exabgp import RETRY_S, ExabgpRelay
 from headrace.bgp.relay.exabgp_text import LIMIT_COMMAND_PREFIXES
 from headrace.bgp.relay.messages import (
     LIMIT_LINE_BYTES,
@@ -214,6 +214,38 @@ def test_what_exabgp_refused_is_told_anew_with_the_next_set_until_it_is_done(
 
     assert actions == [[action], [action], [action], []]
     assert problems == [True, True]
+
+
+def test_a_withdrawal_without_a_daemon_is_tried_again_after_a_while_until_it_is_done() -> None:
+    relay = announcing(VIP)
+    relay.disconnect(100.0)
+    asked, deadlines = [], []
+
+    for now, reply in [(160.0, b"error\n"), (161.0, b""), (160.0 + RETRY_S, b"done\n"), (1e3, b"")]:
+        relay.tick(now)
+        asked.append([command.split()[2] for command in commands_of(relay)])
+        relay.receive(Side.SPEAKER, reply, now)
+        deadlines.append(relay.next_deadline())
+
+    assert asked == [["withdraw"], [], ["withdraw"], []]
+    assert deadlines == [160.0 + RETRY_S, 160.0 + RETRY_S, None, None]
+
+
+def test_why_a_session_does_not_come_up_is_told_once_for_each_reason_to_each_daemon() -> None:
+    relay = new_relay()
+    relay.connect(0.0)
+    told_by(relay)
+
+    relay.receive(Side.SPEAKER, state_line(R1, "down") * 2, 3.0)
+    first = told_by(relay)
+    relay.disconnect(4.0)
+    relay.connect(5.0)
+    told_by(relay)
+    relay.receive(Side.SPEAKER, state_line(R1, "down"), 6.0)
+
+    down = {"type": "session", "peer": R1, "state": "down", "reason": "peer reset"}
+    assert first == [down | {"since": 3.0}]
+    assert told_by(relay) == [down | {"since": 6.0}]
 
 
 def test_a_command_is_answered_with_the_lines_that_exabgp_printed() -> None:

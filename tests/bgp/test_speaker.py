@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from ipaddress import IPv4Network, ip_address
+from ipaddress import IPv4Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +142,8 @@ async def test_a_speaker_that_is_not_there_is_an_alarm(tmp_path: Path) -> None:
     async with running(speaker, section(speaker="bird")):
         alarms = await alarms_of(speaker)
 
-    assert alarms == ("BIRD is not running: nothing is announced; it is started again",)
+    [alarm] = alarms
+    assert alarm.startswith("BIRD is not running: nothing is announced; install BIRD 2")
 
 
 @pytest.mark.usefixtures("without_bird")
@@ -157,6 +158,7 @@ async def test_a_helper_that_is_not_there_is_an_alarm_until_bfd_is_not_asked_for
         after = speaker.alarms()
 
     assert "the BFD helper is not running" in alarm
+    assert "install BIRD 2" in alarm
     assert after == ()
 
 
@@ -221,6 +223,41 @@ def test_bfd_that_is_no_longer_asked_for_is_not_lost() -> None:
 
     assert logs == []
     assert seen.states == {}
+
+
+class WillingLink:
+    """A relay whose speaker takes everything at once."""
+
+    async def announce(self, *_: object) -> list[str]:
+        return []
+
+
+@pytest.mark.parametrize(("kind", "alarm"), [("bird", True), ("exabgp", False)])
+async def test_more_different_routes_than_bird_reads_in_time_are_an_alarm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, *, alarm: bool
+) -> None:
+    monkeypatch.setattr("headrace.bgp.speaker.LIMIT_BIRD_CHOICES", 3)
+    speaker = speaker_in(tmp_path)
+    policies = {"a": [{"actions": {"prepend": 1}}], "b": [{"actions": {"prepend": 2}}]}
+    peers = [{"address": f"10.9.{n}.254", "as": 65001, "export": ["ab"[n]]} for n in range(2)]
+    speaker._take(section(speaker=kind, policies=policies, peers=peers))
+    speaker._begun.set()
+    speaker._supervisor.linked.set()
+    monkeypatch.setattr(speaker._supervisor, "link", WillingLink())
+
+    few = await told(speaker, 1)
+    many = await told(speaker, 2)
+
+    assert few == ()
+    assert bool(many) is alarm
+    assert not alarm or "4 different routes" in many[0]
+
+
+async def told(speaker: BgpSpeaker, kinds: int) -> tuple[str, ...]:
+    """The alarms once it has been told of as many kinds of routes."""
+    prefixes = (ip_network(f"20.20.20.{med}/32") for med in range(kinds))
+    await speaker.announce(frozenset(Announcement(p, m) for m, p in enumerate(prefixes)))
+    return speaker.alarms()
 
 
 class SilentLink:

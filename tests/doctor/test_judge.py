@@ -131,6 +131,15 @@ def test_without_root_it_says_what_was_not_seen() -> None:
             "headrace detach --instance old && headrace run --instance old",
             id="pins lost",
         ),
+        pytest.param(
+            Instance(
+                "old", runs=True, pins=PinnedState(is_mounted=False, links={}), elsewhere=4711
+            ),
+            "instance",
+            WARNING,
+            "nsenter --target 4711 --mount --net headrace doctor --instance old",
+            id="with mounts of its own",
+        ),
     ],
 )
 def test_what_an_instance_left_is_told(

@@ -124,6 +124,28 @@ def test_a_program_of_somebody_else_is_wrong(instances: tuple[Instance, ...], co
     assert summary(finding) == ("xdp", "eth0", WRONG, command)
 
 
+@pytest.mark.parametrize(
+    ("is_near", "told"),
+    [
+        pytest.param(
+            True, (WARNING, "nsenter --target 9 --mount --net headrace doctor"), id="here"
+        ),
+        pytest.param(False, (WRONG, "ip link set dev eth0 xdp off"), id="in another network"),
+    ],
+)
+def test_a_program_whose_pins_may_be_hidden_is_not_to_be_taken_off(
+    told: tuple[Level, str], *, is_near: bool
+) -> None:
+    pins = PinnedState(is_mounted=False, links={})
+    own = replace(MAIN, pins=PinnedState(is_mounted=True, links={"eth1": 3}))
+    hidden = Instance("b", runs=True, pins=pins, elsewhere=9, is_near=is_near)
+
+    findings = {each.check: each for each in bad(replace(WELL, instances=(own, hidden)))}
+
+    assert findings["xdp"].level is told[0]
+    assert findings["xdp"].command.startswith(told[1])
+
+
 AGAIN = "headrace detach --instance main && headrace run --instance main"
 
 

@@ -13,7 +13,7 @@ from headrace.model import Bgp, IPAddress, SpeakerKind
 
 LOST = (
     "the BFD helper is not running: routers that miss it drop this node's routes, then take them "
-    "again without BFD; it is started again, {log} says what became of it"
+    "again without BFD; {why}"
 )
 
 
@@ -52,7 +52,9 @@ class BfdHelper:
         if self._bgp is None:
             return []
         if self.supervisor.is_lost:
-            return [LOST.format(log=self._directory / "bird.log")]
+            log = self._directory / "bird.log"
+            again = f"it is started again, {log} says what became of it"
+            return [LOST.format(why=self.supervisor.refusal or again)]
         return self.watch.alarms(self._bgp, sessions, time.monotonic())
 
     # What the supervisor tells

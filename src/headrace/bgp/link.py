@@ -136,6 +136,13 @@ def encode_exports(announcements: Iterable[Announcement], bgp: Bgp) -> list[dict
     return [{"peers": [str(peer) for peer in peers]} | encode(way) for way, peers in ways.items()]
 
 
+def count_choices(announcements: Iterable[Announcement], bgp: Bgp) -> int:
+    """How many outcomes `encode_exports` tells apart: kinds of routes times ways to hear them."""
+    exporting = Exporting(bgp)
+    ways = exporting.ways()
+    return len(ways) * len(set(map(exporting.kind, announcements))) if ways else 0
+
+
 def _named(names: list[str], rows: list[list[Any] | None]) -> list[list[Any]]:
     """Rows with the prefixes they are for; those without are not heard."""
     return [[name, *row] for name, row in zip(names, rows, strict=False) if row is not None]

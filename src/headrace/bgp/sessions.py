@@ -1,13 +1,16 @@
 """The sessions as the daemon sees them, and what is wrong with how they are watched."""
 
+import re
 import time
 from collections.abc import Callable, Mapping
+from ipaddress import ip_address
 from types import MappingProxyType
 
 import structlog
 
 from headrace.bgp.link import Hello, WatchChanged
-from headrace.model import BfdState, Bgp, IPAddress, SessionEvent, SessionState
+from headrace.bgp.remedies import explain_down
+from headrace.model import Announcement, BfdState, Bgp, IPAddress, SessionEvent, SessionState
 
 State = tuple[SessionState, float]
 """And the monotonic time it began."""
@@ -18,6 +21,11 @@ WatchState = tuple[BfdState, float]
 WATCH_DELAY_S = 3.0
 """BFD takes a second or two to come up after its session; a longer silence is a fault."""
 
+_UNSAID = re.compile(r"neighbor (\S+) announce: .* (\S+)")
+
+DOWN_DELAY_S = 3.0
+"""A session takes a second or two to come up; one that takes longer is worth a sentence."""
+
 log = structlog.get_logger()
 
 
@@ -27,6 +35,7 @@ class Sessions:
     def __init__(self, on_event: Callable[[SessionEvent], None]) -> None:
         self._on_event = on_event
         self._states: dict[IPAddress, State] = {}
+        self._reasons: dict[IPAddress, str] = {}  # why those that are down are, in other's words
 
     @property
     def states(self) -> Mapping[IPAddress, State]:
@@ -38,6 +47,7 @@ class Sessions:
         down = SessionState.DOWN, time.monotonic()
         peers = [peer.address for peer in bgp.peers] if bgp is not None else []
         self._states = {peer: self._states.get(peer, down) for peer in peers}
+        self._reasons = {peer: why for peer, why in self._reasons.items() if peer in self._states}
 
     def meet(self, hello: Hello) -> None:
         """Take over what a relay knows."""
@@ -53,8 +63,11 @@ class Sessions:
         known = self._states.get(event.peer)
         if known is None:
             return  # a session that the document no longer has
-        self._states[event.peer] = (event.state, since)
-        if known[0] is not event.state:
+        is_new = known[0] is not event.state
+        if is_new or event.state is SessionState.UP:
+            self._states[event.peer] = (event.state, since)
+        self._reasons[event.peer] = event.reason
+        if is_new:
             log.info(
                 "session_changed", peer=str(event.peer), state=event.state, reason=event.reason
             )
@@ -66,6 +79,46 @@ class Sessions:
         for peer, (state, _) in list(self._states.items()):
             if state is SessionState.UP:
                 self.note(SessionEvent(peer, SessionState.DOWN, reason), now)
+
+    def alarms(self, bgp: Bgp, now: float) -> list[str]:
+        """Why peers are down that have been so for a while, and what to look at."""
+        return [
+            explain_down(peer, self._reasons.get(peer.address, ""))
+            for peer in bgp.peers
+            if (state := self._states.get(peer.address)) is not None
+            and state[0] is SessionState.DOWN
+            and state[1] <= now - DOWN_DELAY_S
+        ]
+
+
+class Unsaid:
+    """What peers were not told since their sessions have no next hop for it: the first of each."""
+
+    def __init__(self) -> None:
+        self._first: dict[IPAddress, Announcement] = {}
+
+    def note(self, command: str, desired: frozenset[Announcement]) -> None:
+        """Take what a relay could not say, if it is of that kind."""
+        match = _UNSAID.fullmatch(command)
+        if match is None or self._first.get(peer := ip_address(match[1])) in desired:
+            return
+        found = next((each for each in desired if str(each.prefix) == match[2]), None)
+        if found is not None:
+            self._first[peer] = found
+
+    def forget(self, peer: IPAddress) -> None:
+        """A session begins or ends: all is told anew."""
+        self._first.pop(peer, None)
+
+    def alarms(self, desired: frozenset[Announcement]) -> list[str]:
+        """A sentence for each peer that lacks something still desired."""
+        return [
+            f"BGP peer {peer} is not told of {each.prefix}: this end of its session has no address "
+            "of that family for the next hop; give the interface one and have the session begin "
+            "anew, or set next_hop"
+            for peer, each in self._first.items()
+            if each in desired
+        ]
 
 
 class Watch:

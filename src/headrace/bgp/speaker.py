@@ -20,9 +20,10 @@ from headrace.bgp.link import (
     SessionChanged,
     WatchChanged,
     check_communities,
+    count_choices,
 )
 from headrace.bgp.program import Program
-from headrace.bgp.sessions import Sessions, State, Watch, WatchState
+from headrace.bgp.sessions import Sessions, State, Unsaid, Watch, WatchState
 from headrace.bgp.supervisor import Supervisor
 from headrace.model import (
     Announcement,
@@ -36,6 +37,10 @@ from headrace.model import (
 
 ANNOUNCE_TIMEOUT_S = 30.0
 """A set takes about 1 ms a prefix and peer; a speaker that takes this long is ended."""
+
+LIMIT_BIRD_CHOICES = 8_192
+"""BIRD read 4,096 kinds of routes for one way to hear them in 3.5 s (docs/decisions/0009), and its
+relay ends one that is silent for 10 s: more than this is told before it comes to that."""
 
 STOP_TIMEOUT_S = 3.0
 """For the last withdrawal to be acknowledged."""
@@ -55,6 +60,7 @@ class BgpSpeaker:
         self._directory = directory
         self._socket_path = directory / "relay.sock"
         self._sessions = Sessions(on_event)
+        self._unsaid = Unsaid()
         self._watch = Watch()
         self._helper = BfdHelper(directory / "bfd")
         self._supervisor = Supervisor(self._socket_path, self, self._known)
@@ -63,6 +69,7 @@ class BgpSpeaker:
         self._desired: frozenset[Announcement] | None = None
         self._begun = asyncio.Event()  # `run` has the document
         self._left = asyncio.Event()  # the speaker is to live on without us
+        self._choices = 0  # outcomes of policies that the speaker was told
         self._silent_since: float | None = None  # it has been told a set and not answered
         self._configuring = asyncio.Lock()
 
@@ -89,13 +96,28 @@ class BgpSpeaker:
         if self._bgp is None:
             return ()
         name = "the BGP speaker" if self._program is None else self._program.name
-        lost = f"{name} is not running: nothing is announced; it is started again"
-        watch = self._watch.alarms(self._bgp, self.sessions, time.monotonic())
+        why = self._supervisor.refusal or "it is started again"
+        lost = f"{name} is not running: nothing is announced; {why}"
+        now = time.monotonic()
+        watch = self._watch.alarms(self._bgp, self.sessions, now)
         return (
-            *([lost] if self._supervisor.is_lost else []),
-            *(watch if self._bgp.speaker is SpeakerKind.BIRD else []),
+            *([lost] if self._supervisor.is_lost else self._sessions.alarms(self._bgp, now)),
+            *([*watch, *self._slowness()] if self._bgp.speaker is SpeakerKind.BIRD else []),
+            *self._unsaid.alarms(self._desired or frozenset()),
             *self._helper.alarms(self.sessions),
         )
+
+    def _slowness(self) -> list[str]:
+        """That BIRD has more to read than it can in time."""
+        if self._choices <= LIMIT_BIRD_CHOICES:
+            return []
+        alarm = (
+            f"export policies make {self._choices:,} different routes, "
+            f"over {LIMIT_BIRD_CHOICES:,}: each change keeps BIRD silent for seconds, and at 10 "
+            "it is ended; give VIPs the same med, or peers the same policies, or set bgp.speaker "
+            "to exabgp"
+        )
+        return [alarm]
 
     async def run(self, bgp: Bgp | None) -> None:
         """Keep the speaker running until stopped."""
@@ -185,11 +207,13 @@ class BgpSpeaker:
         """Take what a relay tells."""
         match event:
             case SessionChanged():
+                self._unsaid.forget(event.event.peer)
                 self._sessions.note(event.event, event.since)
             case WatchChanged():
                 self._watch.note(event)
             case CommandRefused():
                 log.warning("speaker_refused", command=event.command)
+                self._unsaid.note(event.command, self._desired or frozenset())
 
     def lose(self, reason: str) -> None:
         """The speaker is gone."""
@@ -285,6 +309,7 @@ class BgpSpeaker:
             return []
         if self._silent_since is None:
             self._silent_since = time.monotonic()
+        self._choices = count_choices(self._desired, self._bgp)
         problems = await link.announce(self._desired, self._bgp)
         self._silent_since = None
         return problems

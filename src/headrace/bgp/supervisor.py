@@ -64,6 +64,7 @@ class Supervisor:
         self.link: RelayLink | None = None
         self.linked = asyncio.Event()
         self.is_lost = False  # it has been there, and is not now
+        self.refusal = ""  # why it could not be started at the last try; empty: it could
         self.inherited: frozenset[Announcement] | None = None  # from a former daemon; None: no one
         self.has_inherited = asyncio.Event()  # that is known
         self._socket_path = socket_path
@@ -106,6 +107,7 @@ class Supervisor:
         """Run this one from its next start on; None for none. What runs is not touched."""
         self._program = program
         self.is_lost = self.is_lost and program is not None
+        self.refusal = ""
         self._changed.set()
 
     def stop(self) -> None:
@@ -185,9 +187,10 @@ class Supervisor:
         try:
             process = self._program.start()
         except UnavailableError as error:
-            self.is_lost = True
+            self.is_lost, self.refusal = True, str(error)
             log.error("speaker_not_started", name=self._program.name, reason=str(error))  # noqa: TRY400
             return None
+        self.refusal = ""
         log.info("speaker_started", name=self._program.name, pid=process.pid)
         return process
 

@@ -67,8 +67,15 @@ class Instance:
     name: str
     runs: bool  # its daemon
     pins: PinnedState
+    elsewhere: int | None = None  # its daemon's pid, if that has other mounts than we
+    is_near: bool = True  # its daemon is in our network namespace, as far as we know
     sample_one_in: int = 0
     is_captured: bool = False
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether it may have pins that are not seen from here."""
+        return self.elsewhere is not None and not self.pins.is_mounted
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import platform
 import resource
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing, suppress
 from importlib.metadata import PackageNotFoundError, version
 from ipaddress import ip_address
@@ -215,26 +215,37 @@ def _instances(runtime_root: Path) -> tuple[Instance, ...]:
     )
 
 
-def _instance(folder: Path, held: frozenset[int]) -> Instance:
+def _instance(folder: Path, held: Mapping[int, int]) -> Instance:
     pins = PinnedState(is_mounted=False, links={})
     sample_one_in = 0
     with suppress(LbError):
         pins = read_pinned_state(folder / "bpf")
         with closing(Pins(folder / "bpf")) as opened:
             sample_one_in = opened.sample_one_in
+    daemon = held.get(_inode(folder / "lock"))
     return Instance(
         name=folder.name,
-        runs=_inode(folder / "lock") in held,
+        runs=daemon is not None,
         pins=pins,
+        elsewhere=None if daemon is None or _shares("mnt", daemon) else daemon,
+        is_near=daemon is None or _shares("net", daemon),
         sample_one_in=sample_one_in,
         is_captured=_inode(folder / "capture.lock") in held,
     )
 
 
-def _held_locks() -> frozenset[int]:
-    """The inodes of files that somebody holds a lock on: taking one to see would disturb."""
+def _held_locks() -> dict[int, int]:
+    """Files that somebody holds a lock on, and whose it is: taking one to see would disturb."""
     words = (line.split() for line in Path("/proc/locks").read_text().splitlines())
-    return frozenset(int(line[5].rpartition(":")[2]) for line in words if line[1] == "FLOCK")
+    return {int(w[5].rpartition(":")[2]): int(w[4]) for w in words if w[1] == "FLOCK"}
+
+
+def _shares(kind: str, pid: int) -> bool:
+    """Whether a process is in a namespace of ours; `ip netns exec` gives one mounts of its own."""
+    try:
+        return os.path.samestat(*(Path(f"/proc/{each}/ns/{kind}").stat() for each in ("self", pid)))
+    except OSError:
+        return True  # not to be seen
 
 
 def _inode(path: Path) -> int:

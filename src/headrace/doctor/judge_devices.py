@@ -73,7 +73,8 @@ def _xdp(device: Device, facts: Facts, own: Instance | None) -> Finding:
     if not facts.is_root and device.xdp:
         return ok("xdp", name, f"{device.xdp}; whose it is, only root can see")
     if device.xdp and (own is None or own.name not in owners):
-        return _foreign(name, owners)
+        hidden = [each for each in facts.instances if each.is_near and each.is_hidden]
+        return _hidden(name, hidden[0]) if hidden and not owners else _foreign(name, owners)
     if device.xdp == "native":
         return ok("xdp", name, "native")
     if own is not None and device.xdp:
@@ -88,6 +89,19 @@ def _xdp(device: Device, facts: Facts, own: Instance | None) -> Finding:
             f"headrace status --instance {own.name}",
         )
     return _unattached(device, facts)
+
+
+def _hidden(name: str, instance: Instance) -> Finding:
+    return Finding(
+        "xdp",
+        name,
+        Level.WARNING,
+        f"there is a program, perhaps of instance {instance.name}, whose pins are not seen from "
+        "here",
+        "an interface runs one program; whose this one is can be seen with that daemon's mounts",
+        f"nsenter --target {instance.elsewhere} --mount --net headrace doctor "
+        f"--instance {instance.name}",
+    )
 
 
 def _foreign(name: str, owners: list[str]) -> Finding:

@@ -19,6 +19,18 @@ def judge_instances(facts: Facts) -> Iterator[Finding]:
 def _pins(instance: Instance) -> Finding:
     name, pins = instance.name, instance.pins
     attached = [interface for interface, index in pins.links.items() if index]
+    if instance.is_hidden:
+        return Finding(
+            "instance",
+            name,
+            Level.WARNING,
+            f"its daemon, process {instance.elsewhere}, has mounts of its own: nothing of it is "
+            "seen from here",
+            "a daemon that starts with other mounts does not find the data plane, and capture and "
+            "doctor do not; `ip netns exec` gives each command its own, so mount the bpffs before",
+            f"nsenter --target {instance.elsewhere} --mount --net headrace doctor "
+            f"--instance {name}",
+        )
     if instance.runs and not pins.is_mounted:
         return Finding(
             "instance",

@@ -18,6 +18,8 @@ _EXABGP = "5."
 _BIRD = ("2.", "3.")
 
 _SPEAKER_WHY = "without it nothing is announced, and no router sends packets for the VIPs here"
+_FOR_BFD = "bgp.bfd needs it"
+_BFD_WHY = "BGP runs without BFD then: routers miss a silent node by the hold time alone"
 _UPGRADE = "apt-get install linux-image-amd64 && reboot"
 
 
@@ -149,14 +151,19 @@ def _needed(name: str, bgp: Bgp) -> str | None:
     if bgp.speaker == name:
         return "bgp.speaker names it"
     watched = any(bgp.is_watched(peer) for peer in bgp.peers)
-    return "bgp.bfd needs it" if name == SpeakerKind.BIRD and watched else None
+    return _FOR_BFD if name == SpeakerKind.BIRD and watched else None
 
 
 def _speaker(name: str, found: str | None, reason: str) -> Finding:
     packages = {"exabgp": "pip install 'exabgp>=5.0.15,<6'", "bird": "apt-get install bird2"}
     if found is None:
         return Finding(
-            "speaker", name, Level.WRONG, f"absent; {reason}", _SPEAKER_WHY, packages[name]
+            "speaker",
+            name,
+            Level.WRONG,
+            f"absent; {reason}",
+            _BFD_WHY if reason == _FOR_BFD else _SPEAKER_WHY,
+            packages[name],
         )
     if found.startswith({"exabgp": (_EXABGP,), "bird": _BIRD}[name]):
         return ok("speaker", name, f"version {found}; {reason}")

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .bird_text import Notice, Replies, Reply, read_sessions, read_watched, render_routes
+from .bird_text import Notice, Replies, Reply, read_sessions, read_watched, render_routes, unsaid_of
 from .daemon_side import DaemonSide
 from .messages import Announce, Command, HandOver, Lines, Side
 from .wanted import Wanted
@@ -157,23 +157,29 @@ class BirdRelay:
 
     def _note(self, notice: Notice, now: float) -> None:
         """Take a change of a session, or why there will be one."""
-        if notice.state is None:
+        prefix = unsaid_of(notice.reason)
+        if prefix is not None:
+            what = f"no own address for the next hop of {prefix}"
+            self._daemon.tell(type="refused", command=f"neighbor {notice.peer} announce: {what}")
+        elif notice.state is None:
             self._reasons[notice.peer] = notice.reason
         elif notice.state == "up":
             if notice.peer not in self._daemon.sessions:
                 self._daemon.session_up(notice.peer, now)
         else:
-            self._daemon.session_down(notice.peer, self._reasons.pop(notice.peer, ""), now)
+            reason = self._reasons.pop(notice.peer, "")
+            if notice.peer in self._daemon.sessions:  # why others stay down, a look tells
+                self._daemon.session_down(notice.peer, reason, now)
 
     def _take_sessions(self, reply: Reply, now: float) -> None:
         """Tell of what the notices did not tell: a socket that is full loses some."""
         shown = read_sessions(reply.lines)
-        for peer in list(self._daemon.sessions):
-            if peer not in shown or not shown[peer].is_up:
-                reason = shown[peer].reason if peer in shown else ""
-                self._daemon.session_down(peer, reason, now)
+        for peer in self._daemon.sessions.keys() - shown.keys():
+            self._daemon.session_down(peer, "", now)
         for peer, state in shown.items():
-            if state.is_up and peer not in self._daemon.sessions:
+            if not state.is_up:
+                self._daemon.session_down(peer, state.reason, now)
+            elif peer not in self._daemon.sessions:
                 self._daemon.session_up(peer, now)
 
     def _take_watched(self, reply: Reply, now: float) -> None:

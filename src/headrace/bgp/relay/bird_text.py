@@ -17,8 +17,9 @@ _PROTOCOL = re.compile(
     _NAME + r"\s+BGP\s+\S+\s+(?:up|start|stop|down|flush)\s+\d\S+ \d\S+\s*(\S*)\s*(.*)"
 )
 _NOTICE = re.compile(
-    r"\+" + _NAME + r": (?:State changed to (\w+)|((?:Received|Error|Socket): .*))"
+    r"\+" + _NAME + r": (?:State changed to (\w+)|((?:Received|Error|Socket): .*|Invalid route .*))"
 )
+_UNSAID = re.compile(r"Invalid route (\S+) withdrawn")
 _BFD_STATES = {"AdminDown": "admin_down", "Down": "down", "Init": "init", "Up": "up"}
 _BFD = re.compile(rf"(\S+)\s+\S+\s+({'|'.join(_BFD_STATES)})\s")
 
@@ -47,6 +48,12 @@ class Notice(NamedTuple):
     peer: str
     state: str | None
     reason: str
+
+
+def unsaid_of(reason: str) -> str | None:
+    """The prefix that a session could not be told of; None where a notice says something else."""
+    match = _UNSAID.fullmatch(reason)
+    return match and match[1]
 
 
 class Replies:

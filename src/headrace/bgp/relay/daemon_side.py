@@ -21,15 +21,22 @@ class DaemonSide:
     def __init__(self, speaker_pid: int, wanted: Wanted) -> None:
         self.sessions: dict[str, float] = {}  # those that are up, and since when
         self.watched: dict[str, tuple[str, float]] = {}  # what BFD says, and since when
+        self._refusals: dict[str, str] = {}  # why those that are down are, as this daemon knows
         self._speaker_pid = speaker_pid
         self._wanted = wanted
         self._connected = False
         self._lines = Lines()
         self._output = bytearray()
 
+    @property
+    def is_there(self) -> bool:
+        """Whether a daemon is connected."""
+        return self._connected
+
     def connect(self, now: float) -> None:
         """The daemon is there: say who we are and what we hold."""
         self._connected = True
+        self._refusals.clear()
         self._wanted.find_daemon(now)
         self._lines = Lines()
         self.tell(
@@ -59,11 +66,14 @@ class DaemonSide:
     def session_up(self, peer: str, now: float) -> None:
         """A session is established."""
         self.sessions[peer] = now
+        self._refusals.pop(peer, None)
         self.tell(type="session", peer=peer, state="up", since=now, reason="")
 
     def session_down(self, peer: str, reason: str, now: float) -> None:
-        """A session has ended; nothing if it was none."""
-        if self.sessions.pop(peer, None) is not None:
+        """A session has ended, or did not begin; the latter is told once for each new reason."""
+        was_up = self.sessions.pop(peer, None) is not None
+        if was_up or (reason and self._refusals.get(peer) != reason):
+            self._refusals[peer] = reason
             self.tell(type="session", peer=peer, state="down", since=now, reason=reason)
 
     def watch(self, peer: str, state: str | None, now: float) -> None:

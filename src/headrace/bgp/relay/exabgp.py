@@ -16,6 +16,9 @@ from .wanted import Wanted
 LIMIT_ANSWER_LINES = 16_384
 """64 peers of about 60 lines each, as `show neighbor configuration` prints them, fit four times."""
 
+RETRY_S = 10.0
+"""Until what ExaBGP refused is told again where no daemon is there to tell the next set."""
+
 
 class _Session:
     """An established session: our end of it, and what the peer has heard.
@@ -70,6 +73,7 @@ class ExabgpRelay:
         self._announce_ids: list[int] = []
         self._handover_id: int | None = None
         self._problems: list[str] = []
+        self._retry_at: float | None = None
         self._requests: deque[Command] = deque()
         self._lines = Lines()
         self._output = bytearray()
@@ -102,13 +106,15 @@ class ExabgpRelay:
 
     def tick(self, now: float) -> None:
         """Withdraw, in its steps, when the daemon stays away for longer than the policy allows."""
-        if self._wanted.expire(now):
+        if self._wanted.expire(now) or (self._retry_at is not None and now >= self._retry_at):
+            self._retry_at = None
             self._untold.update(self._sessions)
             self._advance()
 
     def next_deadline(self) -> float | None:
         """When `tick` has something to do, as far as is known now."""
-        return self._wanted.keep_until
+        times = (self._wanted.keep_until, self._retry_at)
+        return min((each for each in times if each is not None), default=None)
 
     def data_to_send(self, side: Side) -> bytes:
         """The bytes for one side since the last call."""
@@ -130,21 +136,23 @@ class ExabgpRelay:
 
     def _hear(self, line: str, now: float) -> None:
         if line in {"done", "error"}:
-            self._answered(accepted=line == "done")
+            self._answered(now, accepted=line == "done")
         elif line.startswith("{"):
             self._observe(line, now)
         elif self._unanswered and len(self._unanswered[0].lines) < LIMIT_ANSWER_LINES:
             self._unanswered[0].lines.append(line)
 
-    def _answered(self, *, accepted: bool) -> None:
+    def _answered(self, now: float, *, accepted: bool) -> None:
         if not self._unanswered:
             return
         command = self._unanswered.popleft()
         session = self._sessions.get(command.peer)
         if not accepted and session is not None:
             # Some of it may have been said. The next set brings it all anew; to do so at once
-            # would be to go on asking for what is refused.
+            # would be to go on asking for what is refused. Without a daemon there is no next set.
             session.heard.update(dict.fromkeys(command.prefixes))
+            if not self._daemon.is_there:
+                self._retry_at = now + RETRY_S
         problems = [] if accepted else [command.text]
         if command.request_id is not None:
             self._daemon.answer(command.request_id, problems=problems, lines=command.lines)
@@ -187,7 +195,7 @@ class ExabgpRelay:
         session = self._sessions.pop(peer, None)
         if session is not None:
             doubtful |= {prefix for prefix, heard in session.heard.items() if heard is None}
-            self._daemon.session_down(peer, reason, now)
+        self._daemon.session_down(peer, reason, now)
         if doubtful:
             self._doubtful.setdefault(peer, set()).update(doubtful)
 
@@ -197,6 +205,7 @@ class ExabgpRelay:
         match order:
             case Announce():
                 self._wanted.take(order)
+                self._retry_at = None
                 self._untold.update(self._sessions)
                 self._announce_ids.append(order.id)
             case Command():
