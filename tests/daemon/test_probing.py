@@ -119,6 +119,25 @@ def test_endpoints_that_know_only_a_network_of_their_own_answer_probes(site: Sit
     assert accepted(site) == {number: [f"{net}.1"] for number, net in nets.items()}
 
 
+def test_the_source_of_probes_follows_a_route_that_leads_the_same_way_as_before(
+    site: Site,
+) -> None:
+    paths, other = site.paths(), ip_address("10.99.0.1")
+    site.lb.ip(f"addr add {other}/32 dev lo")
+    route = f"{site.endpoints[3].address(4)}/32 via 10.1.0.254 src"
+    site.lb.ip(f"route add {route} 10.1.0.1")
+
+    async def work(tunnel: TunnelPaths) -> list[object]:
+        ways = [tunnel.way_of(site.target(3))]
+        await asyncio.to_thread(site.lb.ip, f"route replace {route} {other}")
+        tunnel.look_again()
+        await tunnel.set_paths(paths, frozenset(VIP.values()))
+        ways.append(tunnel.way_of(site.target(3)))
+        return [None if way is None else way.source for way in ways]
+
+    assert site.probing(paths, work) == [None, other]  # None: the one that all have
+
+
 def test_each_path_is_filled_to_its_own_size(well: Site) -> None:
     paths = {**well.paths(numbers=(2,)), **well.paths(numbers=(3,), mtu_bytes=1300)}
 

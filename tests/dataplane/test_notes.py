@@ -7,13 +7,13 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from scapy.layers.inet import IP, UDP
-from scapy.layers.inet6 import IPv6
+from scapy.layers.inet import ICMP, IP, UDP
+from scapy.layers.inet6 import ICMPv6PacketTooBig, IPv6
 from scapy.layers.l2 import Ether
 
 from headrace.dataplane import Dataplane, layout, libbpf
 from headrace.dataplane.maps import HashMap
-from headrace.model import Flow, FlowTable, Port, Protocol, ServiceEntry, ServiceKey
+from headrace.model import Flow, FlowTable, Port, Protocol, ServiceEntry, ServiceKey, Tuning
 
 from .rig import LOOPBACK, OWN_MAC, path, reach, spread
 
@@ -22,6 +22,7 @@ pytestmark = pytest.mark.bpf
 VIPS = "20.20.20.1", "2001:db8::1"
 CLIENTS = {"20.20.20.1": "1.1.1.1", "2001:db8::1": "2001:db8:1::1"}
 REACH = reach(1)
+XDP_REDIRECT = 4
 
 
 @pytest.fixture
@@ -90,3 +91,32 @@ def test_a_key_that_the_data_plane_does_not_write_is_passed_over(plane: Dataplan
     notes.put(odd, note)
 
     assert [each.flow for each in plane.remembered_flows(100)] == [flow]
+
+
+@pytest.mark.parametrize("vip", VIPS)
+def test_a_flow_that_goes_on_keeps_its_note(plane: Dataplane, vip: str) -> None:
+    plane.set_tuning(Tuning(udp_idle_s=60))
+    send(plane, vip, 1000)
+    notes = HashMap(plane._loader.map_fds["notes"], layout.FlowKey, layout.Note)
+    key, note = next(iter(notes.items()))
+    note.seen_s -= 30
+    notes.put(key, note)
+
+    send(plane, vip, 1000)
+
+    (known,) = plane.remembered_flows(100)
+    assert known.idle_s < 30
+
+
+@pytest.mark.parametrize("vip", VIPS)
+def test_an_error_is_no_packet_of_its_flow_and_leaves_no_note(plane: Dataplane, vip: str) -> None:
+    router, client = ("9.9.9.9", "2001:db8:9::9")[":" in vip], CLIENTS[vip]
+    kind = (IPv6, IP)[":" not in vip]
+    error = ICMPv6PacketTooBig(mtu=1400) if ":" in vip else ICMP(type=3, code=4)
+    quoted = kind(src=vip, dst=client) / UDP(sport=53, dport=1000)
+    packet = bytes(Ether(dst=OWN_MAC.hex(":")) / kind(src=router, dst=vip) / error / quoted)
+
+    code, _ = libbpf.run_program(plane.program_fd, packet)
+
+    assert code == XDP_REDIRECT
+    assert plane.remembered_flows(100) == []

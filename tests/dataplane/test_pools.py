@@ -372,8 +372,7 @@ def test_index_given_to_another_endpoint_is_of_another_generation(
         clock.now += 5
         plane = Dataplane(pins, now=clock)
         current = reach(20 + number)
-        plane._endpoints._indexes._free.remove(index)
-        plane._endpoints._indexes._free.appendleft(index)
+        plane._endpoints._indexes._fresh = iter((index,))
 
         plane.put_endpoint(current, path(current))
 

@@ -43,6 +43,9 @@ ENDPOINTS: _Changes = {
 }
 """Endpoints have another layout, so that nothing that names them can stay."""
 
+STORE: _Changes = {"src/headrace/store/revisions.py": (("_VERSION = 2\n", "_VERSION = 3\n"),)}
+"""Revisions are kept in another way, which no version before can read."""
+
 
 def build_version(root: Path, changes: _Changes) -> Path:
     """Make this version with changes, programs included; where its Python is imported from."""

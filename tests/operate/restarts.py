@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from headrace.cli.client import RUNTIME_ROOT
-from headrace.daemon.lock import holder
 from headrace.daemon.settings import bpf_dir
+from headrace.dataplane import lock_holder
 from headrace.dataplane.pins import read_links
 from headrace.lab.namespaces import command_in_namespace
 from tests.bgp.support import eventually, run
@@ -73,7 +73,7 @@ class Site(Node):
         return (
             '"started"' in daemon.said
             and lock.exists()
-            and holder(lock) == daemon.pid
+            and lock_holder(lock) == daemon.pid
             and self._forwards()
         )
 

@@ -402,3 +402,31 @@ def test_a_large_text_takes_little_of_the_disk(store: Store) -> None:
     )
     assert pages * size < len(text) / 2
     assert store.latest() == (1, text)
+
+
+def test_a_start_that_fails_half_way_leaves_no_file_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as failing:
+        failing.setattr("headrace.store.revisions._SCHEMA", "CREATE TABLE torn (;")
+        with pytest.raises(UnavailableError):
+            Store(tmp_path)
+
+    store = Store(tmp_path)
+
+    assert store.latest() is None
+    store.close()
+
+
+def test_the_new_file_cannot_be_lost_with_its_folders_entry(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(
+        "headrace.store.revisions.os.fsync",
+        lambda descriptor: synced.append(Path(f"/proc/self/fd/{descriptor}").readlink()),
+    )
+
+    Store(directory).close()
+
+    assert synced == [directory]

@@ -4,7 +4,6 @@ What the operator asks of it lives in `control`; here is only wiring.
 """
 
 import asyncio
-import gc
 import shutil
 import signal
 from collections.abc import Callable, Coroutine
@@ -26,18 +25,18 @@ from headrace.api import (
 )
 from headrace.bgp import BgpSpeaker, end_orphan
 from headrace.control import Controller, LogLevel, SessionChanged, World, restore
-from headrace.daemon.collecting import freeze_now, freeze_what_stays
+from headrace.daemon.collecting import freeze_now, freeze_what_stays, share_one_arena
 from headrace.daemon.exposing import expose_metrics
 from headrace.daemon.host import ThisHost
 from headrace.daemon.lock import instance_lock, state_lock
 from headrace.daemon.logs import configure_logs
 from headrace.daemon.privileges import drop_privileges
 from headrace.daemon.probing import TunnelPaths
-from headrace.daemon.readiness import tell_manager
+from headrace.daemon.readiness import tell_manager, tell_manager_that_it_turns
 from headrace.daemon.settings import Settings, bpf_dir, probes_owner, speaker_dir
 from headrace.dataplane import Dataplane, detach_all
 from headrace.health import Checker
-from headrace.model import Bgp, Document, LbError, SessionEvent, parse_document
+from headrace.model import Bgp, ConfigError, Document, LbError, SessionEvent, parse_document
 from headrace.store import Store
 from headrace.underlay import Underlay, remove_probe_routes
 
@@ -51,6 +50,7 @@ def run(settings: Settings) -> None:
     data plane goes on forwarding what still arrives.
     Raises LbError where the instance cannot run.
     """
+    share_one_arena()
     log_level = LogLevel()
     configure_logs(log_level)
     with instance_lock(settings.runtime_dir), state_lock(settings.state_dir):
@@ -86,7 +86,9 @@ async def _run(settings: Settings, log_level: LogLevel) -> None:
         closing(Underlay()) as underlay,
     ):
         drop_privileges()  # before there are threads, which would keep theirs
-        document, revision = restore(store, initial)
+        document, revision = _restore(store, initial, settings)
+        if not revision and (left := len(dataplane.read().services)):
+            raise LbError(_without_state(settings, left))
         in_force = _InForce(document)
         with closing(TunnelPaths(probes_owner(settings.runtime_dir), in_force.gue_port)) as paths:
             heard = _Heard()
@@ -101,6 +103,7 @@ async def _run(settings: Settings, log_level: LogLevel) -> None:
                 speaker=speaker,
                 underlay=underlay,
                 checker=checker,
+                paths=paths,
             ).run(settings, listeners, document)
 
 
@@ -138,8 +141,10 @@ class _Tasks:
         speaker: BgpSpeaker,
         underlay: Underlay,
         checker: Checker,
+        paths: TunnelPaths,
     ) -> None:
         self._controller = controller
+        self._paths = paths
         self._speaker = speaker
         self._underlay = underlay
         self._checker = checker
@@ -148,7 +153,6 @@ class _Tasks:
         """Run until a signal; then withdraw, end the sessions, and stop the rest."""
         freeze_now()
         freeze_what_stays()
-        gc.enable()  # `headrace run` has it off while it imports
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -159,7 +163,8 @@ class _Tasks:
             jobs: list[Coroutine[Any, Any, None]] = [
                 self._speaker.run(_with_peers(document.bgp)),
                 self._checker.run(),
-                self._underlay.watch(self._controller.wake),
+                self._underlay.watch(self._look_again),
+                tell_manager_that_it_turns(),
                 serve(app, listeners, ready=lambda: tell_manager("READY=1")),
                 self._controller.run(),
             ]
@@ -174,6 +179,11 @@ class _Tasks:
             for task in tasks:
                 task.cancel()
         _log.info("stopped", instance=settings.instance)
+
+    def _look_again(self) -> None:
+        """What the underlay says may be another by now."""
+        self._paths.look_again()
+        self._controller.wake()
 
     async def _end_announcing(self, *, keep_announced: bool) -> None:
         """Withdraw, then end the speaker, which ends its sessions even when it is silent."""
@@ -191,12 +201,11 @@ def _with_peers(bgp: Bgp | None) -> Bgp | None:
 
 
 def _read_initial(settings: Settings) -> Document | None:
-    """The document of a first start. What was imported once is not looked at again."""
-    document = None
-    if settings.document is not None:
-        text = _read_text(settings.document)
-        document = keep_secrets(parse_document(text), Document())
-    if settings.import_dir is None or _has_revisions(settings.state_dir):
+    """The document of a first start; its files are not looked at again once there are revisions."""
+    if _has_revisions(settings.state_dir):
+        return None
+    document = None if settings.document is None else _read_document(settings.document)
+    if settings.import_dir is None:
         return document
     if not settings.import_dir.is_dir():
         raise LbError(f"{settings.import_dir}: no such folder; check the path of --import")
@@ -204,6 +213,36 @@ def _read_initial(settings: Settings) -> Document | None:
     texts = {path.name: _read_text(path) for path in paths if path.exists()}
     _log.info("importing", folder=str(settings.import_dir), files=list(texts))
     return import_configuration(document or Document(), read_files(texts), replace=False)
+
+
+def _read_document(path: Path) -> Document:
+    text = _read_text(path)
+    try:
+        return keep_secrets(parse_document(text), Document())
+    except ConfigError as error:
+        raise LbError(f"{path} is not a valid document\n{error}") from error
+
+
+def _restore(store: Store, initial: Document | None, settings: Settings) -> tuple[Document, int]:
+    """The document to start with, and its number. Raises LbError if this version refuses it."""
+    try:
+        return restore(store, initial)
+    except ConfigError as error:
+        number, _ = store.latest() or (0, "")
+        raise LbError(
+            f"revision {number} in {settings.state_dir} is not valid for this version of headrace; "
+            "start the version that wrote it, and there `headrace rollback` to a revision without "
+            f"this\n{error}"
+        ) from error
+
+
+def _without_state(settings: Settings, services: int) -> str:
+    """What is said rather than take everything away that forwards: perhaps a disk is missing."""
+    return (
+        f"{settings.state_dir} has no revision, and instance {settings.instance} forwards "
+        f"{services} services; put its revisions back, or start it once with --document FILE, or "
+        f"`headrace detach --instance {settings.instance}` to begin anew"
+    )
 
 
 def _has_revisions(state_dir: Path) -> bool:

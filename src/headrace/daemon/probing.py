@@ -84,6 +84,13 @@ class TunnelPaths:
             self._ways = ways
             self._sources = {route.vip: route.source for route in routes}
 
+    def look_again(self) -> None:
+        """A route may have changed: what the next `set_paths` finds is not what was found before.
+
+        Of a path that stays as it is, the address that probes come from may be another.
+        """
+        self._towards.forget()
+
     def way_of(self, target: ProbeTarget) -> ProbeWay | None:
         """How sockets reach the target; None: they cannot at the moment."""
         if self._refusal or target.vip not in self._sources:
@@ -187,11 +194,17 @@ class _SourcesTowards:
         self._hindrances = hindrances
         self._addresses: frozenset[IPAddress] = frozenset()
         self._known: dict[Key, tuple[Path, dict[int, IPAddress]]] = {}
+        self._is_stale = False
+
+    def forget(self) -> None:
+        """Ask for all of them again: a route may have another source, and lead the same way."""
+        self._is_stale = True
 
     def find(self, paths: Mapping[Key, tuple[Path, int]]) -> dict[Key, dict[int, IPAddress]]:
         """The address towards each endpoint, of the families that there is one. Blocks."""
+        is_stale, self._is_stale = self._is_stale, False
         addresses = self._hindrances.addresses()
-        if addresses != self._addresses:
+        if is_stale or addresses != self._addresses:
             self._addresses, self._known = addresses, {}
         known = {}
         for key, (path, _) in paths.items():
@@ -213,21 +226,26 @@ class _Marks:
 
     def __init__(self) -> None:
         self._indexes: dict[Key, int] = {}
-        self._free = deque(range(1, LIMIT_MARKS + 1))
+        self._fresh = iter(range(1, LIMIT_MARKS + 1))
+        self._freed = deque[int]()
 
     def __getitem__(self, key: Key) -> int:
         return self._indexes[key]
 
     def take(self, key: Key) -> int | None:
         """The index of a path, a new one if it has none; None when all are taken."""
-        if key not in self._indexes and self._free:
-            self._indexes[key] = self._free.popleft()
+        if key not in self._indexes:
+            index = next(self._fresh, None)
+            if index is None and self._freed:
+                index = self._freed.popleft()
+            if index is not None:
+                self._indexes[key] = index
         return self._indexes.get(key)
 
     def release(self, key: Key) -> int:
         """The index that a path had."""
         index = self._indexes.pop(key)
-        self._free.append(index)
+        self._freed.append(index)
         return index
 
 

@@ -5,6 +5,7 @@ Computes neither a table nor a plan: it writes what it is given and reads back w
 
 from headrace.dataplane.dataplane import Dataplane
 from headrace.dataplane.decapsulator import Decapsulation, Decapsulator
+from headrace.dataplane.holder import LOCK_NAME, holding, lock_holder
 from headrace.dataplane.loader import detach_all
 from headrace.dataplane.probe_tunnel import ProbeTunnel, overhead_bytes
 from headrace.dataplane.rerun import Course, Rerun, Run
@@ -13,6 +14,7 @@ from headrace.dataplane.tables import BlockAge, EndpointRow, PoolTable, ServiceR
 from headrace.dataplane.verdicts import Action, Verdict, all_verdicts
 
 __all__ = [
+    "LOCK_NAME",
     "Action",
     "BlockAge",
     "Course",
@@ -31,5 +33,7 @@ __all__ = [
     "Verdict",
     "all_verdicts",
     "detach_all",
+    "holding",
+    "lock_holder",
     "overhead_bytes",
 ]

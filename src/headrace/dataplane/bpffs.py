@@ -8,6 +8,8 @@ from headrace.model import KernelError
 
 _BPF_FS_MAGIC = 0xCAFE4A11
 _AT_FDCWD = -100
+_MOVING = "%new"  # `pin_name` gives no such name
+_MNT_DETACH = 2
 _RENAME_EXCHANGE = 2  # bpffs knows it since Linux 5.17
 
 
@@ -35,9 +37,12 @@ def is_bpffs(directory: Path) -> bool:
 
 
 def unmount_bpffs(directory: Path) -> None:
-    """Unmount: everything pinned there and not otherwise held is gone."""
+    """Unmount: everything pinned there and not otherwise held is gone.
+
+    Somebody whose working directory it is does not keep it there.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
-    if is_bpffs(directory) and libc.umount2(str(directory).encode(), 0) != 0:
+    if libc.umount2(str(directory).encode(), _MNT_DETACH) != 0:
         raise KernelError(f"unmount {directory}", ctypes.get_errno())
 
 
@@ -49,6 +54,16 @@ def pin_name(interface: str) -> str:
 def interface_of(name: str) -> str:
     """The inverse of `pin_name`."""
     return name.replace("%2E", ".").replace("%25", "%")
+
+
+def moving_pin_name(interface: str) -> str:
+    """What the pin of an interface is called while names are exchanged: no interface's pin is."""
+    return f"{pin_name(interface)}{_MOVING}"
+
+
+def is_moving(name: str) -> bool:
+    """Whether a pin was left while names were exchanged."""
+    return name.endswith(_MOVING)
 
 
 def remove_pins(directory: Path) -> None:

@@ -100,6 +100,7 @@ class Dataplane:
         self._services = Services(fds, now)
         self._server_ids = ServerIds(fds)
         self._samples: Samples | None = None
+        self._attached_to: tuple[str, ...] = ()  # as was asked for last
         if self._loader.made:
             self._loader.hold()  # packets would find maps that are empty yet
         self._loader.commit()
@@ -310,6 +311,7 @@ class Dataplane:
         holds it, after all others were attached.
         """
         self.set_ports(ports)
+        self._attached_to = tuple(port.name for port in ports)
         self._loader.follow_names({port.ifindex: port.name for port in ports})
         wanted = {port.name for port in ports}
         for name in self._loader.attached():
@@ -334,7 +336,12 @@ class Dataplane:
                 self._ports.values[index].ifindex = ifindex
 
     def modes(self) -> dict[str, str]:
-        """Each attached interface's XDP mode: native, generic, or missing if its device is gone."""
+        """Each attached interface's XDP mode: native, generic, or missing if its device is gone.
+
+        All are missing when somebody unmounted the pins, and with them ended the data plane.
+        """
+        if not self._loader.is_mounted:
+            return dict.fromkeys(self._attached_to, "missing")
         return {
             name: _mode(ifindex) if ifindex else "missing"
             for name, ifindex in self._loader.attached().items()

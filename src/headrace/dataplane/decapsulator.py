@@ -4,7 +4,7 @@ See `bpf/tailrace.bpf.c`.
 """
 
 import ctypes
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import ip_network
@@ -86,8 +86,12 @@ class Decapsulator:
                 self._prefixes.remove(known)
         self._loader.commit()
 
-    def attach(self, ports: Iterable[Port]) -> None:
-        """Run on these interfaces besides those it runs on already."""
+    def attach(self, ports: Collection[Port]) -> None:
+        """Run on these interfaces besides those it runs on already, by the names they have now."""
+        self._loader.follow_names({port.ifindex: port.name for port in ports})
+        for name, ifindex in self._loader.attached().items():
+            if not ifindex:  # its device is gone
+                self._loader.detach(name)
         for port in ports:
             self._loader.attach(port)
 

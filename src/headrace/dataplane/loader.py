@@ -19,6 +19,8 @@ from headrace.dataplane.bpffs import (
     ensure_bpffs,
     exchange,
     interface_of,
+    is_bpffs,
+    moving_pin_name,
     pin_name,
     remove_pins,
     replace_pin,
@@ -103,6 +105,11 @@ class Loader:
         """
         self.is_held = bool(self._link_pins())
 
+    @property
+    def is_mounted(self) -> bool:
+        """Whether pins can be there: without its bpffs the data plane has ended."""
+        return (self._directory / "links").exists()
+
     def release(self) -> None:
         """Commit if that was held back."""
         if self.is_held:
@@ -110,9 +117,13 @@ class Loader:
             self.commit()
 
     def commit(self) -> None:
-        """Pin what was loaded and have the attached interfaces run it, unless that is held back."""
+        """Pin what was loaded and have the attached interfaces run it, unless that is held back.
+
+        Raises UnavailableError where the pins' file system is gone.
+        """
         if self.is_held:
             return
+        self._check_mounted()
         self._pin_maps()
         self._pin(self._program_fd, self._directory / "programs" / self._program.name)
         for path in self._link_pins():
@@ -121,15 +132,19 @@ class Loader:
     def attach(self, port: Port) -> None:
         """Run the program on an interface: native where driver and kernel can, else generic.
 
-        Raises UnavailableError where another program is, KernelError where the kernel refuses.
+        Raises UnavailableError where another program is or the pins' file system is gone,
+        KernelError where the kernel refuses.
         """
+        self._check_mounted()
         path = self._directory / "links" / pin_name(port.name)
         if self._link_of(path) == port.ifindex:
             return
         path.unlink(missing_ok=True)
         link = self._create_link(port)
-        libbpf.pin(link, path)
-        os.close(link)
+        try:
+            libbpf.pin(link, path)
+        finally:
+            os.close(link)
 
     def follow_names(self, names: Mapping[int, str]) -> None:
         """Call links by the names that their interfaces, by index, have by now."""
@@ -139,7 +154,7 @@ class Loader:
             name = names.get(self._link_of(path))
             if name is not None and path.name != pin_name(name):
                 # Two interfaces may have exchanged their names.
-                moved[path.rename(folder / f"{pin_name(name)}-new")] = folder / pin_name(name)
+                moved[path.rename(folder / moving_pin_name(name))] = folder / pin_name(name)
         for temporary, final in moved.items():
             replace_pin(temporary, final)
 
@@ -238,8 +253,15 @@ class Loader:
         libbpf.pin(fd, temporary)
         replace_pin(temporary, path)
 
+    def _check_mounted(self) -> None:
+        if not self.is_mounted:
+            raise UnavailableError(
+                f"{self._directory}: its bpffs was unmounted, and with the pins the data plane "
+                "ended; restart the daemon, and find out who unmounts it"
+            )
+
     def _link_pins(self) -> list[Path]:
-        return sorted((self._directory / "links").iterdir())
+        return sorted((self._directory / "links").glob("*"))
 
     def _link_of(self, path: Path) -> int:
         if not path.exists():
@@ -299,8 +321,9 @@ def _close(fds: Iterable[int]) -> None:
 
 def detach_all(directory: Path) -> None:
     """Remove everything an instance left in the kernel: links, program, maps."""
-    for folder in ("links", "programs", "maps", "maps-new"):
-        remove_pins(directory / folder)
-    unmount_bpffs(directory)
+    while is_bpffs(directory):  # one may be mounted over another
+        for folder in ("links", "programs", "maps", "maps-new"):
+            remove_pins(directory / folder)
+        unmount_bpffs(directory)
     with suppress(FileNotFoundError):
         directory.rmdir()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from headrace.dataplane import encoding, layout, libbpf
-from headrace.dataplane.bpffs import interface_of, is_bpffs
+from headrace.dataplane.bpffs import interface_of, is_bpffs, is_moving
 from headrace.dataplane.maps import HashMap, SharedArray
 from headrace.dataplane.samples import Samples, capacity_of
 from headrace.model import (
@@ -150,7 +150,9 @@ def read_pinned_state(directory: Path) -> PinnedState:
     """What lies in an instance's folder of pins; nothing is opened but its links."""
     if not is_bpffs(directory):
         return PinnedState(is_mounted=False, links={})
-    unfinished = (*directory.glob("*-new"), *directory.glob("*/*-new"))
+    made = (*directory.glob("*-new"), *directory.glob("*/*-new"))
+    unfinished = [path for path in made if path.parent.name != "links"]  # where it is a name's end
+    unfinished += [path for path in directory.glob("links/*") if is_moving(path.name)]
     leftovers = (str(path.relative_to(directory)) for path in unfinished)
     return PinnedState(
         is_mounted=True, links=read_links(directory), leftovers=tuple(sorted(leftovers))
@@ -161,7 +163,7 @@ def read_links(directory: Path) -> dict[str, int]:
     """The interfaces that a folder of pins has links of, and the index each is on."""
     found = {}
     for path in sorted((directory / "links").glob("*")):
-        if path.name.endswith("-new"):
+        if is_moving(path.name):
             continue
         with suppress(KernelError):  # its daemon may have removed it just now
             link = libbpf.open_pin(path)

@@ -79,7 +79,8 @@ def _unshare() -> None:
 def _make_veth() -> tuple[int, int]:
     """A veth pair that is up: the indexes of its ends."""
     # Imported here: it takes 0.2 s, and most commands that import this room never attach.
-    from pyroute2 import IPRoute, NetlinkError  # noqa: PLC0415
+    from pyroute2.iproute import IPRoute  # noqa: PLC0415
+    from pyroute2.netlink.exceptions import NetlinkError  # noqa: PLC0415
 
     try:
         with IPRoute() as netlink:

@@ -47,6 +47,9 @@ it keeps no change waiting."""
 _CHECKPOINT_PAGES_MAX = 4_000
 """Of the log, 16 MB: a commit makes a checkpoint itself where those beside it never get ahead."""
 
+_CACHE_KIB = 256
+"""Of pages, each connection: what is read is read once, and SQLite would keep 2 MB of it."""
+
 _PACKING_LEVEL = 1
 """A fourteenth of its size, in 1 ms for 200 kB; to write so much whole takes the disk longer."""
 
@@ -96,8 +99,10 @@ class Store:
             if directory.stat().st_mode & 0o077:
                 directory.chmod(0o700)
             if not self._path.exists():
+                _check_no_log(self._path)
                 _create(self._path)
             self._connection = _open(self._path)
+            self._place = _place_of(self._path)
             self._beside = _connect(self._path)
         self._checkpoint = Thread(target=_make_checkpoint, args=(self._beside,))
 
@@ -110,6 +115,7 @@ class Store:
 
     def append(self, text: str, *, author: str) -> int:
         """Keep a text as the next revision, durable when this returns; its number."""
+        self._check_place()
         data = text.encode()
         row = (datetime.now(UTC).isoformat(), author, _pack(data), _digest(data))
         with self._explained(), self._connection as transaction:
@@ -156,10 +162,29 @@ class Store:
             self._beside.close()
             self._connection.close()
 
+    def _check_place(self) -> None:
+        """Raise UnavailableError where the file that is open is not the one that has its name.
+
+        What is written to a file that was removed is lost with the last who has it open.
+        """
+        try:
+            is_same = _place_of(self._path) == self._place
+        except OSError:
+            is_same = False
+        if not is_same:
+            raise UnavailableError(
+                f"{self._path}: was removed or replaced while the daemon runs; nothing was "
+                "changed. Keep what `headrace export` shows, restart the daemon and apply it"
+            )
+
     def _packed(
         self, number: int, time: str, author: str, packed: bytes, sha256: str
     ) -> PackedRevision:
-        when = datetime.fromisoformat(time)
+        try:
+            when = datetime.fromisoformat(time)
+        except ValueError as error:
+            what = f"the time of revision {number} has changed on disk"
+            raise UnavailableError(_damaged(self._path, what)) from error
         return PackedRevision(number, when, author, packed, sha256, self._path)
 
     @contextmanager
@@ -173,6 +198,21 @@ class Store:
             raise UnavailableError(
                 f"{self._path}: {error.strerror}; give the daemon a folder that it can write"
             ) from error
+
+
+def _place_of(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def _check_no_log(path: Path) -> None:
+    """Raise UnavailableError if the log of a file that is gone would be taken for the new one's."""
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists():
+        raise UnavailableError(
+            f"{path}: is gone, and its log {log.name} is there; put the file back, or move the log "
+            f"away, too, with {path.name}-shm, and apply the document again"
+        )
 
 
 def _create(path: Path) -> None:
@@ -229,7 +269,9 @@ def _readable_version(connection: sqlite3.Connection, path: Path) -> int:
 
 def _connect(path: Path) -> sqlite3.Connection:
     """For calls that may come from a worker thread, one at a time."""
-    return sqlite3.connect(path, timeout=_LOCK_WAIT_S, check_same_thread=False)
+    connection = sqlite3.connect(path, timeout=_LOCK_WAIT_S, check_same_thread=False)
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    return connection
 
 
 def _make_checkpoint(connection: sqlite3.Connection) -> None:

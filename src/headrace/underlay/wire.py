@@ -73,6 +73,8 @@ _NDMSG = Struct("=BxxxiHBB")  # family, ifindex, state, flags, type
 _RTNEXTHOP = Struct("=HBBi")  # length, flags, weight - 1, ifindex
 _U32 = Struct("=I")
 _IFINFOMSG_INDEX = Struct("=4xi")
+_IFADDRMSG = Struct("=BBBBI")  # family, prefix length, flags, scope, ifindex
+_IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _ATTRIBUTE_TYPE_MASK = 0x3FFF  # above it: "nested" and "network byte order"
 
 
@@ -202,6 +204,17 @@ def decode_table_entry(body: bytes) -> tuple[IPNetwork, tuple[IPAddress, ...], i
     legs = decode_route(body).legs
     gateways = tuple(leg.gateway for leg in legs if leg.gateway is not None)
     return ip_network((packed, length)), gateways, protocol
+
+
+def encode_address_dump() -> bytes:
+    """The body that asks for the addresses of all interfaces and both families."""
+    return _IFADDRMSG.pack(0, 0, 0, 0, 0)
+
+
+def decode_own_address(body: bytes) -> IPAddress | None:
+    """The address that a message tells; where it is one with a peer's, our own."""
+    fields = _attributes(body, _IFADDRMSG.size)
+    return _address(fields.get(_IFA_LOCAL, fields.get(_IFA_ADDRESS)))
 
 
 def encode_neighbour_dump(family: int) -> bytes:

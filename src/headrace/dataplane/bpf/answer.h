@@ -16,6 +16,7 @@
 #include "icmp.h"
 #include "maps.h"
 #include "packet.h"
+#include "wire.h"
 
 /* Take one of the answers that the node may give in this second. A quarter of them is not for
  * pings, so that a flood of those does not keep anybody from learning which size fits.

@@ -47,7 +47,7 @@ static __always_inline int needs_recall(const struct packet *packet, const struc
 /* Find the endpoint's index and the flow's hash. */
 static __always_inline enum verdict choose(struct xdp_md *xdp, struct packet *packet,
 					   const struct service *service,
-					   const struct settings *settings, const int v6)
+					   const struct settings *setting, const int v6)
 {
 	const struct slot_line *line;
 	const struct pool *pool;
@@ -65,7 +65,7 @@ static __always_inline enum verdict choose(struct xdp_md *xdp, struct packet *pa
 	both = *(const volatile __u64 *)&pool->table;
 	__builtin_memcpy(&table, &both, sizeof(table));
 
-	packet->hash = flow_hash(packet, service->affinity, settings, v6);
+	packet->hash = flow_hash(packet, service->affinity, setting, v6);
 	if (service->flags & SERVICE_QUIC && choose_by_id(xdp, packet, pool_index))
 		return VERDICT_CONTINUE;
 	slot = slot_of(packet->hash, table.slot_count);

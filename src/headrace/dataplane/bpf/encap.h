@@ -14,14 +14,10 @@
 #include "maps.h"
 #include "packet.h"
 #include "parse.h"
+#include "wire.h"
 
 #define TTL 64
-#define IP_DONT_FRAGMENT 0x4000
-#define ECN_MASK 3
 #define DSCP_MASK 0xfc
-#define GUE_PORT_FIRST 0xc000 /* the dynamic ports, and 14 bits of hash */
-#define GUE_PORT_HASH 0x3fff
-#define FLOW_LABEL_MASK 0xfffff
 
 static __always_inline __u32 outer_size(__u8 encapsulation)
 {
@@ -103,10 +99,10 @@ static __always_inline void write_outer6(struct ipv6hdr *ip, const struct packet
 
 /* UDP of GUE, variant 1; no checksum, as tunnels may (RFC 6935, 6936). */
 static __always_inline void write_udp(struct udphdr *udp, const struct packet *packet,
-				      const struct settings *settings)
+				      const struct settings *setting)
 {
 	udp->source = bpf_htons(GUE_PORT_FIRST | (packet->hash & GUE_PORT_HASH));
-	udp->dest = settings->gue_port;
+	udp->dest = setting->gue_port;
 	udp->len = bpf_htons(packet->length + sizeof(*udp));
 	udp->check = 0;
 }

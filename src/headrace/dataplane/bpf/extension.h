@@ -10,17 +10,7 @@
 #include "cursor.h"
 #include "limits.h"
 #include "verdict.h"
-
-#define EXTENSION_UNIT 8
-#define IP6_MORE_FRAGMENTS 0x0001
-#define IP6_FRAGMENT_OFFSET 0xfff8
-
-struct extension_header {
-	__u8 next;
-	__u8 units; /* of 8 bytes, without the first; zero in a fragment header */
-	__be16 fragment;
-	__u32 fragment_id;
-};
+#include "wire.h"
 
 struct walk {
 	__u32 at; /* from the frame's start */

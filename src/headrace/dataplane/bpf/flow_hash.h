@@ -17,9 +17,9 @@ static const __u64 HASH_MULTIPLIERS[6] = {
 };
 #define HASH_MULTIPLIER_FINISH 0xD6E8FEB86659FD93ULL
 
-static __always_inline __u64 hash_fold(const struct settings *settings, int word, __u64 value)
+static __always_inline __u64 hash_fold(const struct settings *setting, int word, __u64 value)
 {
-	__u64 product = (value ^ settings->hash_keys[word]) * HASH_MULTIPLIERS[word];
+	__u64 product = (value ^ setting->hash_keys[word]) * HASH_MULTIPLIERS[word];
 
 	return product ^ (product >> 32);
 }
@@ -38,26 +38,26 @@ static __always_inline __u64 hash_pair(const struct packet *packet, int word)
 }
 
 static __always_inline __u64 hash_addresses(const struct packet *packet,
-					    const struct settings *settings, const int v6)
+					    const struct settings *setting, const int v6)
 {
 	if (!v6)
-		return hash_fold(settings, 0, hash_pair(packet, 0));
-	return hash_fold(settings, 2, hash_pair(packet, 0)) +
-	       hash_fold(settings, 3, hash_pair(packet, 1)) +
-	       hash_fold(settings, 4, hash_pair(packet, 2)) +
-	       hash_fold(settings, 5, hash_pair(packet, 3));
+		return hash_fold(setting, 0, hash_pair(packet, 0));
+	return hash_fold(setting, 2, hash_pair(packet, 0)) +
+	       hash_fold(setting, 3, hash_pair(packet, 1)) +
+	       hash_fold(setting, 4, hash_pair(packet, 2)) +
+	       hash_fold(setting, 5, hash_pair(packet, 3));
 }
 
-static __always_inline __u64 hash_no_addresses(const struct settings *settings, const int v6)
+static __always_inline __u64 hash_no_addresses(const struct settings *setting, const int v6)
 {
 	if (!v6)
-		return hash_fold(settings, 0, 0);
-	return hash_fold(settings, 2, 0) + hash_fold(settings, 3, 0) + hash_fold(settings, 4, 0) +
-	       hash_fold(settings, 5, 0);
+		return hash_fold(setting, 0, 0);
+	return hash_fold(setting, 2, 0) + hash_fold(setting, 3, 0) + hash_fold(setting, 4, 0) +
+	       hash_fold(setting, 5, 0);
 }
 
 static __always_inline __u32 flow_hash(const struct packet *packet, __u8 affinity,
-				       const struct settings *settings, const int v6)
+				       const struct settings *setting, const int v6)
 {
 	__u64 ports = (__u64)packet->protocol << 32 |
 		      (__u32)bpf_ntohs(packet->destination_port) << 16 |
@@ -66,7 +66,7 @@ static __always_inline __u32 flow_hash(const struct packet *packet, __u8 affinit
 	if (affinity == AFFINITY_SOURCE_IP)
 		ports = 0;
 	if (affinity == AFFINITY_DESTINATION_PORT)
-		return hash_finish(hash_fold(settings, 1, ports & 0xffff0000) +
-				   hash_no_addresses(settings, v6));
-	return hash_finish(hash_fold(settings, 1, ports) + hash_addresses(packet, settings, v6));
+		return hash_finish(hash_fold(setting, 1, ports & 0xffff0000) +
+				   hash_no_addresses(setting, v6));
+	return hash_finish(hash_fold(setting, 1, ports) + hash_addresses(packet, setting, v6));
 }

@@ -21,7 +21,7 @@
 /* Send a packet of a service on: its next hop when the verdict is to send it. */
 static __always_inline enum verdict serve(struct xdp_md *xdp, struct packet *packet,
 					  const struct service *service,
-					  const struct settings *settings, struct next_hop **hop,
+					  const struct settings *setting, struct next_hop **hop,
 					  const int v6)
 {
 	struct endpoint *endpoint;
@@ -33,7 +33,7 @@ static __always_inline enum verdict serve(struct xdp_md *xdp, struct packet *pac
 	if (service->flags & SERVICE_SOURCES &&
 	    !(v6 ? is_allowed6(packet, service->sources) : is_allowed4(packet, service->sources)))
 		return VERDICT_DROP_SOURCE;
-	verdict = choose(xdp, packet, service, settings, v6);
+	verdict = choose(xdp, packet, service, setting, v6);
 	if (verdict != VERDICT_CONTINUE)
 		return verdict;
 	endpoint = bpf_map_lookup_elem(&endpoints, &packet->endpoint);
@@ -55,7 +55,7 @@ static __always_inline enum verdict serve(struct xdp_md *xdp, struct packet *pac
 
 /* Walk an IP packet through. */
 static __always_inline enum verdict forward(struct xdp_md *xdp, struct cursor *cursor,
-					    struct packet *packet, const struct settings *settings,
+					    struct packet *packet, const struct settings *setting,
 					    struct next_hop **hop, const int v6)
 {
 	const void *ip = parse_ip(cursor, packet, v6);
@@ -74,21 +74,21 @@ static __always_inline enum verdict forward(struct xdp_md *xdp, struct cursor *c
 		return v6 ? answer_echo6(xdp, packet) : answer_echo4(xdp, packet);
 	if (verdict != VERDICT_CONTINUE || !service)
 		return verdict;
-	return serve(xdp, packet, service, settings, hop, v6);
+	return serve(xdp, packet, service, setting, hop, v6);
 }
 
 /* What becomes of a frame; its next hop when the verdict is to send it. */
 static __always_inline enum verdict walk(struct xdp_md *xdp, struct packet *packet,
-					 const struct settings *settings, struct next_hop **hop)
+					 const struct settings *setting, struct next_hop **hop)
 {
 	struct cursor cursor = cursor_at_start(xdp);
 	__be16 type = parse_link(&cursor, packet);
 
 	packet->length = xdp->data_end - xdp->data;
 	if (type == bpf_htons(ETH_P_IP))
-		return forward(xdp, &cursor, packet, settings, hop, 0);
+		return forward(xdp, &cursor, packet, setting, hop, 0);
 	if (type == bpf_htons(ETH_P_IPV6))
-		return forward(xdp, &cursor, packet, settings, hop, 1);
+		return forward(xdp, &cursor, packet, setting, hop, 1);
 	return VERDICT_PASS_NOT_IP;
 }
 

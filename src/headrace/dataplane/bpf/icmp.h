@@ -12,6 +12,7 @@
 #include "extension.h"
 #include "packet.h"
 #include "parse.h"
+#include "wire.h"
 
 #define ICMP_HEADER_SIZE 8
 

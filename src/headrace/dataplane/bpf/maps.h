@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* maps.h - every map of the data plane. Names are at most 15 characters: the kernel keeps no more. */
+/* maps.h - every map of the data plane that outlives a packet. Names are at most 15 characters: the
+ * kernel keeps no more.
+ */
 #pragma once
 
 #include <linux/bpf.h>

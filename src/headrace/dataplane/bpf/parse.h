@@ -12,15 +12,7 @@
 #include "cursor.h"
 #include "extension.h"
 #include "packet.h"
-
-#define IP_MORE_FRAGMENTS 0x2000 /* RFC 791, 3.1 */
-#define IP_FRAGMENT_OFFSET 0x1fff
-#define TAGS_MAX 2
-
-struct tag_header {
-	__be16 tci;
-	__be16 type;
-};
+#include "wire.h"
 
 struct ports_header {
 	__be16 source;

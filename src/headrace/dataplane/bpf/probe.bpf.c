@@ -17,14 +17,10 @@
 #include <bpf/bpf_helpers.h>
 
 #include "layout.h"
+#include "wire.h"
 
 #define PROBE_INDEX_MASK 0xffff
-#define HEADER4_SIZE (sizeof(struct iphdr) + sizeof(struct udphdr))
 #define HEADER6_SIZE (sizeof(struct ipv6hdr) + sizeof(struct udphdr))
-#define TAG_SIZE 4
-#define FLOW_LABEL_MASK 0xfffff
-#define GUE_PORT_BASE 0xc000
-#define GUE_PORT_MASK 0x3fff
 
 /* What is put in front of a probe; a field that depends on the packet is zero. */
 struct probe_path {
@@ -71,7 +67,7 @@ static __always_inline int read_inner(struct __sk_buff *skb, struct inner *inner
 
 static __always_inline void fill_udp(struct udphdr *udp, const struct inner *inner)
 {
-	udp->source = bpf_htons(GUE_PORT_BASE | (inner->hash & GUE_PORT_MASK));
+	udp->source = bpf_htons(GUE_PORT_FIRST | (inner->hash & GUE_PORT_HASH));
 	udp->len = bpf_htons(inner->length + sizeof(*udp));
 }
 
@@ -123,7 +119,7 @@ static __always_inline int encapsulate6(struct __sk_buff *skb, const struct prob
 /* Put a frame header, with a tag if there is one, in front, and hand the frame to its device. */
 static __always_inline int send_frame(struct __sk_buff *skb, const struct probe_path *path)
 {
-	__u8 frame[ETH_HLEN + TAG_SIZE];
+	__u8 frame[ETH_HLEN + sizeof(struct tag_header)];
 	__be16 ethertype = skb->protocol;
 	__u32 size = path->size == sizeof(frame) ? sizeof(frame) : ETH_HLEN;
 

@@ -5,9 +5,10 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 
+#include "checksum.h"
 #include "tailrace_verdict.h"
+#include "wire.h"
 
-#define ECN_MASK 3
 #define ECN_NOT_ECT 0
 #define ECN_ECT_1 1
 #define ECN_ECT_0 2
@@ -28,13 +29,10 @@ static __always_inline __u8 congestion6(const struct ipv6hdr *ip)
 static __always_inline void set_congestion4(struct iphdr *ip, __u8 ecn)
 {
 	const __u16 *words = (const __u16 *)ip;
-	__u32 sum = (__u16)~ip->check + (__u16)~words[0]; /* RFC 1624, equation 3 */
+	__u16 before = words[0];
 
 	ip->tos = (ip->tos & ~ECN_MASK) | ecn;
-	sum += words[0];
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	ip->check = ~sum;
+	ip->check = checksum_after(ip->check, before, words[0]);
 }
 
 static __always_inline void set_congestion6(struct ipv6hdr *ip, __u8 ecn)

@@ -10,28 +10,12 @@
 
 #include <bpf/bpf_endian.h>
 
+#include "checksum.h"
 #include "cursor.h"
 #include "limits.h"
 #include "tail_congestion.h"
 #include "tail_maps.h"
-
-#define LIMIT_TAGS 2
-
-#define IP_FRAGMENT_BITS 0x3fff /* more fragments, or an offset (RFC 791, 3.1) */
-#define IP_OFFSET_BITS 0x1fff
-#define IPV6_OFFSET_BITS 0xfff8 /* RFC 8200, 4.5 */
-
-struct vlan_tag {
-	__be16 tci;
-	__be16 ethertype; /* of what follows */
-};
-
-struct extension_header {
-	__u8 next;
-	__u8 length; /* in 8 bytes, the first 8 not counted; a fragment header has none */
-	__be16 offset; /* of a fragment header */
-	__u8 rest[4];
-};
+#include "wire.h"
 
 struct outer {
 	__u32 tags;   /* VLAN tags in front of it */
@@ -62,7 +46,7 @@ struct inner {
 static __always_inline __be16 parse_link(struct cursor *cursor, struct outer *outer)
 {
 	const struct ethhdr *ethernet = cursor_take(cursor, sizeof(*ethernet));
-	const struct vlan_tag *tag;
+	const struct tag_header *tag;
 	__be16 ethertype;
 
 	if (!ethernet)
@@ -70,13 +54,13 @@ static __always_inline __be16 parse_link(struct cursor *cursor, struct outer *ou
 	ethertype = ethernet->h_proto;
 	outer->link_size = sizeof(*ethernet);
 #pragma unroll
-	for (int i = 0; i < LIMIT_TAGS; i++) {
+	for (int i = 0; i < TAGS_MAX; i++) {
 		if (ethertype != bpf_htons(ETH_P_8021Q) && ethertype != bpf_htons(ETH_P_8021AD))
 			break;
 		tag = cursor_take(cursor, sizeof(*tag));
 		if (!tag)
 			return 0;
-		ethertype = tag->ethertype;
+		ethertype = tag->type;
 		outer->tags++;
 		outer->link_size += sizeof(*tag);
 	}
@@ -97,13 +81,14 @@ static __always_inline __u8 skip_extensions(struct cursor *cursor, __u8 next, st
 			break;
 		header = cursor_take(cursor, sizeof(*header));
 		if (!header || (next != IPPROTO_FRAGMENT &&
-				!cursor_take(cursor, header->length * sizeof(*header))))
+				!cursor_take(cursor, header->units * EXTENSION_UNIT)))
 			return IPPROTO_NONE;
 		if (outer && next != IPPROTO_FRAGMENT) {
 			outer->flaw = VERDICT_DROP_OPTIONS;
 		} else if (outer) {
 			outer->flaw = VERDICT_DROP_FRAGMENT;
-			outer->is_later_fragment = !!(header->offset & bpf_htons(IPV6_OFFSET_BITS));
+			outer->is_later_fragment = !!(header->fragment &
+						      bpf_htons(IP6_FRAGMENT_OFFSET));
 		}
 		next = header->next;
 	}
@@ -118,9 +103,7 @@ static __always_inline int is_checksum_right(const struct iphdr *ip)
 #pragma unroll
 	for (unsigned int i = 0; i < sizeof(*ip) / sizeof(*words); i++)
 		sum += words[i];
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return sum == 0xffff;
+	return !checksum_of(sum);
 }
 
 static __always_inline int parse_outer4(struct cursor *cursor, struct outer *outer)
@@ -133,14 +116,14 @@ static __always_inline int parse_outer4(struct cursor *cursor, struct outer *out
 	outer->ecn = congestion4(ip);
 	outer->size = sizeof(*ip);
 	outer->length = bpf_ntohs(ip->tot_len);
-	outer->is_later_fragment = !!(ip->frag_off & bpf_htons(IP_OFFSET_BITS));
+	outer->is_later_fragment = !!(ip->frag_off & bpf_htons(IP_FRAGMENT_OFFSET));
 	set_address4(&outer->source, ip->saddr);
 	set_address4(&outer->destination, ip->daddr);
 	if (ip->ihl < 5)
 		outer->flaw = VERDICT_DROP_MALFORMED;
 	else if (ip->ihl > 5)
 		outer->flaw = VERDICT_DROP_OPTIONS;
-	else if (ip->frag_off & bpf_htons(IP_FRAGMENT_BITS))
+	else if (ip->frag_off & bpf_htons(IP_MORE_FRAGMENTS | IP_FRAGMENT_OFFSET))
 		outer->flaw = VERDICT_DROP_FRAGMENT;
 	else if (!is_checksum_right(ip))
 		outer->flaw = VERDICT_DROP_CHECKSUM;

@@ -17,9 +17,10 @@
 #include "tail_maps.h"
 #include "tail_parse.h"
 #include "tailrace_verdict.h"
+#include "wire.h"
 
 #define MAC_WORDS 3 /* both MACs */
-#define LINK_WORDS (MAC_WORDS + LIMIT_TAGS)
+#define LINK_WORDS (MAC_WORDS + TAGS_MAX)
 
 /* Merge the congestion fields, the last thing before the outer header goes. */
 static __always_inline enum verdict merge_congestion(const struct outer *outer,
@@ -55,7 +56,7 @@ static __always_inline enum verdict unwrap(struct xdp_md *xdp, const struct oute
 	if (bpf_xdp_adjust_head(xdp, outer->size))
 		return VERDICT_DROP_INTERNAL;
 	link = (void *)(long)xdp->data;
-	if ((void *)(link + LINK_WORDS + 1) > (void *)(long)xdp->data_end || tags > LIMIT_TAGS)
+	if ((void *)(link + LINK_WORDS + 1) > (void *)(long)xdp->data_end || tags > TAGS_MAX)
 		return VERDICT_DROP_INTERNAL;
 	__builtin_memcpy(link, kept, MAC_WORDS * sizeof(*link));
 	if (tags > 0)
