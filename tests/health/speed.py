@@ -21,7 +21,7 @@ from pathlib import Path
 
 import structlog
 
-from headrace.health import Checker, ProbePaths
+from headrace.health import Checker, ProbeWays
 from headrace.model import Health, IPAddress, Probe, ProbePath, ProbeTarget
 from tests.health.listeners import FIRST, PORT, address_of, allow_many_files
 from tests.health.support import Paths, running
@@ -84,7 +84,7 @@ async def listeners(count: int, *, first: IPAddress = FIRST) -> AsyncIterator[Pr
 
 async def measure(
     targets: Sequence[ProbeTarget],
-    paths: ProbePaths,
+    paths: ProbeWays,
     kill: Callable[[int], Awaitable[float]],
     *,
     window_s: float,

@@ -2,14 +2,17 @@
 
 import asyncio
 import socket
+import time
 from contextlib import suppress
+from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
 from headrace.health import Checker
 from headrace.health.checker import LIMIT_STARTS
-from headrace.health.poller import LIMIT_EVENTS
+from headrace.health.poller import LIMIT_EVENTS, Poller
 from headrace.model import Belief, Health, ProbeKind, ProbePath, ProbeTarget
 from tests.health.listeners import silence
 from tests.health.support import (
@@ -77,6 +80,19 @@ def test_an_endpoint_that_is_not_probed_is_up_and_stays_as_it_is() -> None:
     assert first.health is UP
     assert kept is first
     assert dict(checker.beliefs) == {}
+
+
+def test_nodes_do_not_ask_an_endpoint_at_the_same_instants() -> None:
+    target = direct(1, like(FAST, interval_s=3600.0))
+    waits_s = set()
+
+    for _ in range(10):
+        checker = Checker(Paths())
+        checker.set_targets(frozenset({target}))
+        (watch,) = checker._watches.values()
+        waits_s.add(round(watch.due_s - time.monotonic()))
+
+    assert len(waits_s) > 1
 
 
 async def test_a_belief_follows_a_server_that_comes_and_goes() -> None:
@@ -254,6 +270,27 @@ async def test_an_answer_in_time_counts_though_the_loop_was_late() -> None:
                 assert checker.beliefs[target].health is UP
 
 
+async def test_answers_in_time_count_though_one_pass_does_not_take_them_all() -> None:
+    probe = like(FAST, kind=ProbeKind.UDP, request=b"ping", interval_s=0.05, timeout_s=1.0)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.setblocking(False)  # noqa: FBT003 - a socket's own argument
+        asked = direct(port_of(server), probe)
+        vips = (ip_address("192.0.2.1") + number for number in range(2 * LIMIT_EVENTS))
+        targets = [replace(asked, vip=vip) for vip in vips]
+        checker = Checker(Paths())
+        checker.set_targets(frozenset(targets))
+        async with running(checker):
+            loop = asyncio.get_running_loop()
+            clients = [(await loop.sock_recvfrom(server, 64))[1] for _ in targets]
+            for client in clients:
+                server.sendto(b"pong", client)
+            stall(1.1)  # longer than the timeout
+            beliefs = [await believed(checker, target, UP, DOWN) for target in targets]
+
+    assert {belief.reason for belief in beliefs} == {"answered"}
+
+
 def stall(seconds: float) -> None:
     """Hold the loop, as somebody else's long computation would."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as quiet:
@@ -261,6 +298,25 @@ def stall(seconds: float) -> None:
         quiet.settimeout(seconds)
         with pytest.raises(TimeoutError):
             quiet.recv(1)
+
+
+def test_one_pass_begins_no_more_tries_than_the_loop_can_wait_for() -> None:
+    probe = like(FAST, kind=ProbeKind.UDP, request=b"ping", interval_s=0.01, timeout_s=60.0)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        asked = direct(port_of(silent), probe)
+        vips = (ip_address("192.0.2.1") + number for number in range(3 * LIMIT_STARTS))
+        checker, poller = Checker(Paths()), Poller()
+        checker.set_targets(frozenset(replace(asked, vip=vip) for vip in vips))
+        stall(0.02)  # all are due
+
+        begun = []
+        for _ in range(4):
+            checker._move_on(poller)
+            begun.append(sum(watch.is_trying for watch in checker._watches.values()))
+        poller.close()
+
+    assert begun == [LIMIT_STARTS, 2 * LIMIT_STARTS, 3 * LIMIT_STARTS, 3 * LIMIT_STARTS]
 
 
 async def test_more_targets_than_one_pass_takes_are_all_probed() -> None:

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 from headrace.health import ProbeWay
+from headrace.health.exchange import open_socket
+from headrace.health.probe_tcp import TCP
 from headrace.model import Belief, Health, Probe, ProbeKind, ProbePath, ProbeTarget
 from tests.health.support import FAST, Paths, direct, first_belief, like
 from tests.underlay.network import Namespace, connect, namespaces
@@ -156,3 +158,20 @@ def test_only_a_full_size_probe_notices_a_path_that_is_too_narrow(
 
     assert [wide.health, passed.health, failed.health] == [Health.UP, Health.UP, Health.DOWN]
     assert failed.reason == "path MTU too small: a packet of 1500 bytes did not arrive"
+
+
+@pytest.mark.parametrize(
+    ("version", "room_bytes", "size_bytes"),
+    [
+        pytest.param(4, NARROW_BYTES, NARROW_BYTES - 40, id="IPv4"),
+        pytest.param(6, NARROW_BYTES, NARROW_BYTES - 60, id="IPv6"),
+        pytest.param(4, 65_535, 32_767, id="no more than the kernel takes"),
+    ],
+)
+def test_the_segments_of_a_probe_fit_its_way(
+    version: int, room_bytes: int, size_bytes: int
+) -> None:
+    way = replace(WAY, room_bytes=room_bytes)
+
+    with open_socket(TCP, target(version, FAST), way) as sock:
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG) == size_bytes

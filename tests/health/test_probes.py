@@ -103,21 +103,22 @@ async def test_the_port_of_the_probe_goes_before_that_of_the_service() -> None:
         assert up(await first_belief(target)) == "connected"
 
 
-def time_wait_count(port: int) -> int:
-    """The sockets in TIME_WAIT of either side that have this port."""
+def left_behind(port: int) -> list[str]:
+    """The states of our ends of connections to a port; one that was reset has no end any more.
+
+    TIME_WAIT would come only once the other side closes, and a listener that accepts nothing never
+    does.
+    """
     lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
     columns = [line.split() for line in lines]
-    return sum(
-        f":{port:04X}" in f"{local} {peer}" and state == "06"
-        for _, local, peer, state, *_ in columns
-    )
+    return [state for _, _, peer, state, *_ in columns if peer.endswith(f":{port:04X}")]
 
 
-async def test_a_tcp_probe_leaves_no_time_wait_behind() -> None:
+async def test_a_tcp_probe_leaves_no_socket_behind() -> None:
     with listening() as listener:
         await first_belief(direct(port_of(listener), like(FAST, rise=20, interval_s=0.005)))
 
-        assert time_wait_count(port_of(listener)) == 0
+        assert left_behind(port_of(listener)) == []
 
 
 @pytest.mark.parametrize(
@@ -227,6 +228,28 @@ async def test_https_passes_where_the_certificate_is_good_enough(
 async def test_https_fails_with_the_reason(tls: ssl.SSLContext, probe: Probe, words: str) -> None:
     async with serving(answering(OK), tls) as port:
         assert down(await first_belief(direct(port, probe))).startswith(words)
+
+
+async def test_https_is_read_to_its_end_where_no_length_is_told(tls: ssl.SSLContext) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nall is k"
+    async with serving(answering(answer), tls) as port:
+        belief = await first_belief(direct(port, https("authority.pem", body="ok")))
+
+    assert down(belief).startswith("body without 'ok'")
+
+
+async def test_authorities_whose_file_is_replaced_are_read_anew(
+    tls: ssl.SSLContext, tmp_path: Path
+) -> None:
+    ca_file = tmp_path / "ca.pem"
+    probe = like(https("", host="www.example.com"), ca_file=str(ca_file))
+    async with serving(answering(OK), tls) as port:
+        for age_s, name, judge in ((60, "stranger.pem", down), (0, "authority.pem", up)):
+            ca_file.write_bytes((CERTIFICATES / name).read_bytes())
+            at_ns = ca_file.stat().st_mtime_ns - age_s * 10**9
+            os.utime(ca_file, ns=(at_ns, at_ns))
+
+            assert judge(await first_belief(direct(port, probe)))
 
 
 async def test_https_fails_where_no_tls_is_spoken() -> None:

@@ -4,6 +4,6 @@ Knows nothing of what is done with a belief.
 """
 
 from headrace.health.checker import Checker
-from headrace.health.paths import ProbePaths, ProbeWay
+from headrace.health.ways import ProbeWay, ProbeWays
 
-__all__ = ["Checker", "ProbePaths", "ProbeWay"]
+__all__ = ["Checker", "ProbeWay", "ProbeWays"]

@@ -12,11 +12,11 @@ import structlog
 from headrace.health.dampener import Dampener
 from headrace.health.exchange import port_of
 from headrace.health.kinds import exchanges_of
-from headrace.health.paths import ProbePaths, ProbeWay
 from headrace.health.poller import Poller
 from headrace.health.result import Result
 from headrace.health.schedule import start_s
 from headrace.health.watch import Watch
+from headrace.health.ways import ProbeWay, ProbeWays
 from headrace.model import Belief, Health, ProbePath, ProbeTarget
 
 LIMIT_STARTS = 64
@@ -34,8 +34,8 @@ log = structlog.get_logger()
 class Checker:
     """Probes endpoints. What is done with a belief is no concern of it."""
 
-    def __init__(self, paths: ProbePaths) -> None:
-        self._paths = paths
+    def __init__(self, ways: ProbeWays) -> None:
+        self._ways = ways
         self._watches: dict[ProbeTarget, Watch] = {}
         self._beliefs: dict[ProbeTarget, Belief] = {}
         self._schedule: list[tuple[float, int, Watch]] = []  # a heap; stale where wake_s differs
@@ -145,7 +145,7 @@ class Checker:
         watch.wake_s = now_s + watch.target.probe.timeout_s
         way: ProbeWay | None = None
         if watch.target.probe.path is ProbePath.TUNNEL:
-            way = self._paths.way_of(watch.target)
+            way = self._ways.way_of(watch.target)
             if way is None:
                 self._finish(watch, Result(Health.DOWN, "no path"), now_s)
                 return
@@ -162,7 +162,7 @@ class Checker:
         if not (is_changed or is_retold):
             return
         has_failed = result.vote is Health.DOWN
-        cause = self._paths.likely_cause(watch.target, result.words) if has_failed else ""
+        cause = self._ways.likely_cause(watch.target, result.words) if has_failed else ""
         watch.explain(cause)
         self._beliefs[watch.target] = watch.belief
         if is_changed:
@@ -171,7 +171,7 @@ class Checker:
 
     def _log(self, watch: Watch) -> None:
         log.info(
-            "health_changed",
+            "belief_changed",
             pool=watch.target.pool,
             endpoint=str(watch.target.endpoint),
             vip=str(watch.target.vip),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from select import EPOLLOUT
 from typing import TypeVar
 
-from headrace.health.paths import ProbeWay
+from headrace.health.ways import ProbeWay
 from headrace.model import IPAddress, ProbePath, ProbeTarget
 
 T = TypeVar("T")

@@ -9,9 +9,9 @@ import socket
 from dataclasses import dataclass
 
 from headrace.health.exchange import Steps, open_socket
-from headrace.health.paths import ProbeWay
 from headrace.health.result import ProbeFailure, Result, result_of
 from headrace.health.watch import Watch
+from headrace.health.ways import ProbeWay
 from headrace.model import Health
 
 LIMIT_EVENTS = 128

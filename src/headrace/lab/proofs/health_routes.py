@@ -103,7 +103,7 @@ async def _revive(network: AnnounceNetwork) -> None:
 
 def _believed_down_s(network: AnnounceNetwork, balancer: Balancer, since_s: float) -> float:
     """When a load balancer first believed an endpoint down, by its log."""
-    for at_s, entry in network.logged_s(balancer, "health_changed", since_s):
+    for at_s, entry in network.logged_s(balancer, "belief_changed", since_s):
         if entry["health"] == "down":
             return at_s
     raise UnavailableError(f"{balancer.node.name} has not logged that an endpoint went down")

@@ -12,13 +12,12 @@ class ProbeWay:
 
     mark: int
     source: IPAddress | None = None  # None: the one that the route says
-    room_bytes: int | None = (
-        None  # the largest packet that fits the tunnel; None: as the route says
-    )
+    room_bytes: int | None = None
+    """The largest packet that fits the tunnel; None: as the route says."""
 
 
-class ProbePaths(Protocol):
-    """The node's paths to endpoints, and its opinion of what is wrong with them."""
+class ProbeWays(Protocol):
+    """The node's ways to endpoints, and its opinion of what is wrong with them."""
 
     def way_of(self, target: ProbeTarget) -> ProbeWay | None:
         """The way to the target by its tunnel; None: there is none at the moment."""
