@@ -18,8 +18,9 @@ PRIVILEGED_MARKERS = ("bpf", "netns")
 PROBE_TIMEOUT_S = 30.0
 
 RERUNS = 1
-"""Of a privileged test that failed: it shares a kernel and its clock with whatever else runs. The
-summary lists each as RERUN, and one that comes back is a test to mend."""
+"""Of a test in network namespaces that failed: it shares a kernel and its clock with whatever else
+runs. The summary lists each as RERUN, and one that comes back is a test to mend. One that hands
+packets to the data plane itself has no such excuse: a race there must not pass the second time."""
 
 
 LONGEST_FIRST = (
@@ -76,11 +77,11 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest first, and let a privileged test fail once without failing the run."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put the longest first, and let a test of a network fail once, but by `--reruns 0` none."""
     items.sort(key=lambda item: _place(item.nodeid))
     for item in items:
-        if is_privileged(item):
+        if item.get_closest_marker("netns") and config.getoption("reruns") != 0:
             item.add_marker(pytest.mark.flaky(reruns=RERUNS))
 
 

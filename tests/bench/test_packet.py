@@ -1,5 +1,8 @@
+"""Each case is what its name says; figures stand beside their bounds, void where they are."""
+
 import io
 import json
+import runpy
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +15,14 @@ from scapy.layers.l2 import Ether
 from headrace.bench import Case, Figure, all_cases, frames, measure, show, write_json
 from headrace.bench.report import relations_of
 from headrace.bench.worlds import VIP
+from headrace.dataplane import detach_all
 from headrace.model import UnavailableError
+from tests.house.source import ROOT
 
 CASES = all_cases()
+SERVE = runpy.run_path(str(ROOT / "bench/serve.py"))
+"""The script for harnesses of one's own."""
+
 FIGURE = Figure(CASES[0], (31.0, 29.0, 40.0), overhead_ns=12.0, strange=0)
 
 
@@ -41,6 +49,18 @@ def test_packets_that_grow_otherwise_measure_nothing() -> None:
 
     with pytest.raises(UnavailableError, match="packets were sent"):
         measure(wrong, rounds=1, iterations=2_000)
+
+
+@pytest.mark.bpf
+@pytest.mark.parametrize("world", SERVE["WORLDS"])
+def test_another_harness_finds_the_program_pinned(world: str, tmp_path: Path) -> None:
+    folder = tmp_path / "pins"
+    try:
+        SERVE["main"](folder, world)
+
+        assert (folder / "programs/headrace").exists()
+    finally:
+        detach_all(folder)
 
 
 @pytest.mark.parametrize("version", [4, 6])

@@ -24,6 +24,7 @@ from headrace.model import (
     Endpoint,
     Health,
     IPAddress,
+    OperatorState,
     Pool,
     Probe,
     ProbeKind,
@@ -69,6 +70,16 @@ def test_health_is_not_believed_when_too_many_are_down_at_once(
 
     assert judged.fails_open == (down is None)
     assert judged.down == {ADDRESSES[int(n) - 1] for n in down or ""}
+
+
+def test_an_endpoint_that_is_disabled_is_no_part_of_the_share() -> None:
+    *three, last = pool_of().endpoints
+    disabled = last.model_copy(update={"state": OperatorState.DISABLED})
+    pool = pool_of().model_copy(update={"endpoints": (*three, disabled)})
+
+    judged = judge(pool, beliefs_of("ddu"), frozenset())
+
+    assert judged.fails_open  # two of three, not of four
 
 
 @pytest.mark.parametrize(("above", "fails_open"), [(1.0, False), (0.75, False), (0.74, True)])

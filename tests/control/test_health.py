@@ -365,3 +365,23 @@ async def test_a_bgp_section_without_peers_is_no_work_for_the_speaker() -> None:
     await node.controller._announcing.configure(without)
 
     assert node.speaker.configured == []
+
+
+async def test_who_is_down_and_cannot_be_removed_yet_stays_down_when_another_dies() -> None:
+    other = (
+        "services: [{vip: 20.20.20.2, protocol: tcp, port: 80, health: {},"
+        " endpoints: [{address: 61.0.0.1}, {address: 62.0.0.1}]}]"
+    )
+    rest, whole = parse_document(BGP % "" + other), web()
+    both = whole.model_copy(update={"services": (*whole.services, *rest.services)})
+    node = await checked_node(both)
+    node.checker.believe(Health.DOWN, "56.0.0.1")
+    await node.controller._reconcile()
+    node.speaker.silent = True  # the first VIP may still be announced, so its pool stays
+
+    await node.edit(rest)
+    node.checker.believe(Health.UP)
+    node.checker.believe(Health.DOWN, "61.0.0.1")
+    await node.controller._follow()
+
+    assert node.dataplane.down == {ip_address("56.0.0.1"), ip_address("61.0.0.1")}

@@ -11,6 +11,7 @@ SLACK = 3
 
 
 @pytest.mark.bpf
+@pytest.mark.netns
 def test_a_belief_reaches_the_data_plane_in_milliseconds() -> None:
     took = measured()
 

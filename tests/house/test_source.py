@@ -1,6 +1,8 @@
 """Ratchets and banned calls: what a reader of the source can rely on."""
 
 import ast
+import re
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -14,6 +16,9 @@ LIMIT_MODULE_LINES = 500
 """What a reader can hold; a longer module has two subjects."""
 
 DATA_PLANE_LICENCE = "SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause"
+
+
+DEFINED = re.compile(r"^#define (\w+)", re.MULTILINE)
 
 
 def function_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -126,3 +131,23 @@ def test_the_data_plane_says_its_licence_on_the_first_line() -> None:
 
     assert sources
     assert silent == []
+
+
+def test_every_name_that_the_c_defines_is_used() -> None:
+    """By it or, of what both share, by Python; no compiler tells of one in a header."""
+    texts = [p.read_text() for p in project_files() if p.is_relative_to(ROOT / "src")]
+    words = Counter(word for text in texts for word in re.findall(r"\w+", text))
+    defined = [name for text in texts for name in DEFINED.findall(text)]
+
+    assert defined
+    assert [name for name in defined if words[name] == 1] == []
+
+
+def test_every_limit_is_kept_by_somebody() -> None:
+    """The page of limits says that what is over one is refused."""
+    texts = [p.read_text() for p in project_files() if p.is_relative_to(ROOT / "src")]
+    words = Counter(word for text in texts for word in re.findall(r"\w+", text))
+    limits = [name for name in words if name.startswith(("LIMIT_", "SLOT_COUNT_", "SLOTS_PER_"))]
+
+    assert limits
+    assert [name for name in limits if words[name] == 1] == []

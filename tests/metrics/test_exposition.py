@@ -1,6 +1,7 @@
 """The text: what Prometheus' grammar asks, and what each number says."""
 
 import re
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -9,9 +10,9 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from headrace.dataplane import all_verdicts
-from headrace.metrics import CONTENT_TYPE, LEGACY, METRICS, Kind, Metric, read_process
+from headrace.metrics import CONTENT_TYPE, LEGACY, METRICS, Kind, Metric, read_process, render
 from headrace.metrics.scene import label_text
-from headrace.model import BfdState, Count, Encapsulation, parse_document
+from headrace.model import BfdState, Count, Encapsulation, Health, parse_document
 from tests.metrics.node import PROCESS, VIP_KEY, Node, busy_node, names_of, samples_of
 
 TABLE = {metric.name: metric for metric in (*METRICS, *LEGACY)}
@@ -289,3 +290,16 @@ def test_the_process_tells_of_itself_by_the_usual_names() -> None:
     assert set(process) == set(PROCESS)
     assert process["process_resident_memory_bytes"] > 1_000_000
     assert process["process_open_fds"] <= process["process_max_fds"]
+
+
+def test_loxilb_has_an_endpoint_once_and_sick_where_one_pool_says_so() -> None:
+    node = busy_node()
+    status = node.status()
+    *others, own = status.services  # whose endpoints are another pool's as well, up there
+    sick = tuple(replace(each, health=Health.DOWN) for each in own.endpoints)
+    services = (*others, replace(own, endpoints=sick))
+
+    told = render(replace(status, services=services), node.document, PROCESS, legacy=True).decode()
+
+    assert samples_of("healthy_host_count", told) == {(): 0}
+    assert samples_of("unhealthy_host_count", told) == {(): 3}

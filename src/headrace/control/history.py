@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from itertools import pairwise
 
-from headrace.control.ports import Kept
+from headrace.control.ports import KeptRevision
 from headrace.control.views import RevisionDocument, RevisionView
 from headrace.model import UnavailableError, parse_document
 from headrace.model.comparing import compare_values
@@ -16,7 +16,7 @@ _UNREADABLE = object()
 """In the place of a text's values."""
 
 
-def view_history(kept: Sequence[Kept], limit: int) -> tuple[RevisionView, ...]:
+def view_history(kept: Sequence[KeptRevision], limit: int) -> tuple[RevisionView, ...]:
     """The first revisions of those given, newest first, each compared to the one before it.
 
     Texts are compared as they were written: an earlier version may have had other keys.
@@ -29,12 +29,12 @@ def view_history(kept: Sequence[Kept], limit: int) -> tuple[RevisionView, ...]:
     return tuple(views[:limit])
 
 
-def read_revision(kept: Kept) -> RevisionDocument:
+def read_revision(kept: KeptRevision) -> RevisionDocument:
     """A revision with its document; ConfigError when this version does not take it."""
     return RevisionDocument(kept.number, kept.time, kept.author, parse_document(kept.text))
 
 
-def _view(kept: Kept, change: str) -> RevisionView:
+def _view(kept: KeptRevision, change: str) -> RevisionView:
     return RevisionView(kept.number, kept.time, kept.author, change)
 
 
@@ -45,7 +45,7 @@ def _change(old: object, new: object) -> str:
     return _BEFORE_DAMAGED if old is _UNREADABLE else str(compare_values(old, new))
 
 
-def _values(kept: Kept) -> object:
+def _values(kept: KeptRevision) -> object:
     try:
         return json.loads(kept.text)
     except UnavailableError:  # one damaged revision keeps none of the others from being told

@@ -101,7 +101,7 @@ class Operator(Protocol):
         ...
 
 
-class Kept(Protocol):
+class KeptRevision(Protocol):
     """A revision as the store keeps it."""
 
     @property
@@ -139,11 +139,11 @@ class Store(Protocol):
         """Keep a text as the next revision, durable when this returns; its number."""
         ...
 
-    def history(self, limit: int) -> Sequence[Kept]:
+    def history(self, limit: int) -> Sequence[KeptRevision]:
         """The newest revisions, newest first."""
         ...
 
-    def at(self, number: int) -> Kept:
+    def at(self, number: int) -> KeptRevision:
         """The revision of this number; NotFoundError when it is not kept."""
         ...
 

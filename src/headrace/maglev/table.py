@@ -102,6 +102,7 @@ def change_down(table: Table, down: Iterable[IPAddress]) -> Table:
 def statics(table: Table) -> array[int]:
     """Three entries a slot: base owner, first and second fallback, health and drains ignored.
 
+    For agents on endpoints: those of whom a flow may be that is not their own.
     An entry indexes `table.candidates`, or is NO_ENDPOINT where the pool has too few endpoints.
     """
     return kernel.statics(table.seed, table.records, table.base)
