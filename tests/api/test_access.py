@@ -5,7 +5,7 @@ import grp
 import stat
 import subprocess
 import tempfile
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from headrace.api import Listening, Role, TokenFile, build_app, listening
+from headrace.api import access as access_module
 from headrace.api import serving as serving_module
 from headrace.api.access import (
     LIMIT_FAILURES,
@@ -22,6 +23,7 @@ from headrace.api.access import (
     Access,
     DeniedError,
     Failures,
+    check_role,
 )
 from headrace.api.callers import Caller, LocalPeer, TlsPeer, UnixPeer
 from headrace.model import ConfigError
@@ -218,6 +220,78 @@ def test_places_are_forgotten_at_the_limit() -> None:
         failures.note(f"place {number}", 0.0)
 
     assert (waits_s, failures.wait_s("first", 0.0)) == (WINDOW_S, 0.0)
+
+
+def test_a_place_that_goes_on_is_not_the_one_forgotten() -> None:
+    failures = Failures()
+    for number in range(LIMIT_PLACES):
+        for _ in range(LIMIT_FAILURES):
+            failures.note(f"place {number}", 0.0)
+
+    failures.note("place 0", 1.0)
+    failures.note("another", 1.0)
+
+    waits_s = [failures.wait_s(f"place {number}", 1.0) for number in range(3)]
+    assert waits_s == [WINDOW_S - 1, 0.0, WINDOW_S - 1]
+
+
+def test_guessing_is_counted_anew_in_each_window() -> None:
+    failures = Failures()
+    for window in range(3):
+        begin = window * WINDOW_S
+        for count in range(LIMIT_FAILURES):
+            assert failures.wait_s("a place", begin) == 0.0, (window, count)
+            failures.note("a place", begin)
+
+        assert failures.wait_s("a place", begin) == WINDOW_S
+
+
+def test_an_ipv4_caller_is_one_place_however_it_is_written() -> None:
+    places = {access_module._place(TlsPeer(each)) for each in ("192.0.2.7", "::ffff:192.0.2.7")}
+
+    assert places == {"192.0.2.7"}
+    assert access_module._place(TlsPeer("::ffff:192.0.2.8")) == "192.0.2.8"
+
+
+def test_an_ipv6_site_is_all_of_its_prefix_of_64_bits() -> None:
+    first, last = "2001:db8::", "2001:db8::ffff:ffff:ffff:ffff"
+
+    assert {access_module._place(TlsPeer(each)) for each in (first, last)} == {"2001:db8::/64"}
+
+
+async def test_who_shows_what_is_no_token_of_ours_is_not_let_stay(access: Access) -> None:
+    """A header of another scheme opens a loopback address, and nothing over TLS."""
+    other = "Basic b3BzOnNlY3JldA=="
+
+    assert [await access.may_still(peer, other) for peer in (LOCAL, FAR)] == [True, False]
+
+
+def test_a_denied_connection_is_closed(api: Api) -> None:
+    answer = api.ask("GET", "/v1/status", Authorization="Bearer headrace_no")
+
+    assert answer.headers["connection"] == "close"
+
+
+def test_no_native_route_but_the_questions_lets_a_reader_send_anything() -> None:
+    reader = Caller("token:grafana", Role.READ)
+    paths = build_app(FakeOperator(), FakeHost()).openapi()["paths"]
+    routes = [
+        (method.upper(), path)
+        for path, described in paths.items()
+        for method in (*described, "head", "options", "patch")
+    ]
+    let_in = set()
+    for method, path in routes:
+        with suppress(DeniedError):
+            check_role(reader, method, path)
+            let_in.add((method, path))
+
+    looks = {(method, path) for method, path in routes if method in {"GET", "HEAD", "OPTIONS"}}
+    assert {path for _, path in looks} >= {"/v1/document", "/v1/events"}
+    assert let_in - looks == {("POST", "/v1/explain")}
+    assert let_in >= looks
+    with pytest.raises(DeniedError):
+        check_role(reader, "PUT", "/v1/explain")
 
 
 def test_the_author_is_who_asked(api: Api, operator: FakeOperator, tmp_path: Path) -> None:

@@ -52,6 +52,24 @@ def test_no_other_answer_has_it(api: Api, told: str, path: str) -> None:
     assert SECRET not in api.ask("GET", path).text
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/peers",
+        "/v1/peers/11.11.11.254",
+        "/v1/revisions",
+        "/v1/revisions/1",
+        "/v1/events?follow=false",
+    ],
+)
+def test_neither_a_part_nor_an_earlier_revision_has_it(api: Api, told: str, path: str) -> None:
+    answer = api.ask("GET", path)
+
+    assert told
+    assert answer.status == 200
+    assert SECRET not in answer.text
+
+
 def test_what_was_answered_can_be_sent_back(api: Api, operator: FakeOperator, told: str) -> None:
     again = api.ask("PUT", "/v1/document", told)
 

@@ -3,7 +3,7 @@
 import errno
 import stat
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -115,6 +115,16 @@ def test_tokens_end_at_their_limit(folder: Path, monkeypatch: pytest.MonkeyPatch
 
     with pytest.raises(ConflictError, match="there are 2 tokens, the limit; revoke some"):
         tokens.create("c", Role.READ, NOW)
+
+
+def test_a_token_opens_nothing_from_its_end_on(folder: Path) -> None:
+    end = NOW + timedelta(hours=1)
+    secret = TokenFile(folder).create("ci", Role.READ, NOW, expires=end)
+
+    tokens = TokenFile(folder)
+    found = [tokens.find(secret, end - timedelta(microseconds=1)), tokens.find(secret, end)]
+
+    assert [each and each.name for each in found] == ["ci", None]
 
 
 def test_what_is_not_there_is_not_revoked(folder: Path) -> None:

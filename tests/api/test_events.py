@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from http.client import HTTPResponse
@@ -100,6 +100,48 @@ def test_a_reader_of_another_run_is_told_that_it_missed_some(
 
     assert text.startswith("event: missed\n")
     assert [each["type"] for each in _data(text)] == ["document_changed"]
+
+
+def test_a_stream_says_first_where_it_begins_and_what_was_missed(
+    api: Api, operator: FakeOperator
+) -> None:
+    """So that who is cut off before the first event comes back to the right place."""
+    operator.journal.note(HAPPENINGS[0])
+    kept = operator.journal.last_id
+    heads = []
+    for headers in ({}, {"Last_Event_ID": kept}, {"Last_Event_ID": "of-another-run"}):
+        with Stream(api, **headers) as stream:
+            stream.begin()
+            lines = stream._lines()
+            heads.append([next(lines) for _ in range(3)])
+
+    assert [head[:2] for head in heads] == [
+        [f"id: {kept}", ""],
+        [f"id: {kept}", ""],
+        ["id: of-another-run", ""],
+    ]
+    assert [head[2] for head in heads] == [": nothing new", ": nothing new", "event: missed"]
+
+
+async def test_a_reader_that_falls_behind_what_is_kept_is_cut() -> None:
+    journal, sent = Journal(), bytearray()
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        if not sent:
+            for _ in range(LIMIT_EVENTS + 1):
+                journal.note(HAPPENINGS[0])
+        sent.extend(message["body"])
+
+    async with asyncio.timeout(10):
+        await events.Streams(journal).run(None, {}, send)
+
+    assert sent.endswith(b'event: end\ndata: {"reason": "too_slow"}\n\n')
+
+
+def test_who_was_never_there_has_missed_nothing(api: Api, operator: FakeOperator) -> None:
+    operator.journal.note(HAPPENINGS[0])
+
+    assert api.ask("GET", "/v1/events?follow=false").text.startswith("id: ")
 
 
 def test_an_id_that_no_event_can_have_is_refused(api: Api) -> None:

@@ -160,6 +160,17 @@ def test_a_rule_never_opens_a_service_that_allows_some_sources(
     assert lists(operator) == (["10.0.0.0/8"], [])
 
 
+def test_rules_go_with_their_service_and_allowed_sources_come_with_it(
+    web: Api, operator: FakeOperator
+) -> None:
+    post(web, rule("10.0.0.0/8"))
+    assert_success(web.ask("DELETE", f"{RULE}/externalipaddress/{VIP}/port/{PORT}/protocol/tcp"))
+    assert_success(web.ask("POST", RULE, LOXICMD | {"allowedSources": [{"prefix": "10.1.0.0/16"}]}))
+
+    assert lists(operator) == (["10.1.0.0/16"], [])
+    assert not listed(web)
+
+
 def test_a_rule_that_is_posted_again_keeps_what_the_firewall_allows(
     web: Api, operator: FakeOperator
 ) -> None:

@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from headrace.api import schemas
+from headrace.api.answers import LIMIT_UNUSED_BYTES
 from headrace.control import views
 from headrace.model import (
     ConflictError,
@@ -125,6 +126,22 @@ def test_a_change_is_made_only_to_the_revision_it_was_meant_for(
     ]
 
     assert [answer.status for answer in answers] == [status] * 3
+
+
+def test_a_body_that_nobody_asked_for_is_read_up_to_its_own_limit(api: Api) -> None:
+    answers = [
+        api.ask("DELETE", f"/v1/services/{KEY}", "x" * size)
+        for size in (LIMIT_UNUSED_BYTES, LIMIT_UNUSED_BYTES + 1)
+    ]
+
+    assert [answer.status for answer in answers] == [200, 413]
+
+
+def test_what_would_fail_anyway_is_not_called_stale(api: Api) -> None:
+    """As RFC 9110, 13.2.1 has it: who mends the body alone is told of the revision then."""
+    answer = api.ask("PUT", f"/v1/services/{KEY}", {"vip": "nobody"}, if_match='"7"')
+
+    assert answer.status == 422
 
 
 @pytest.mark.parametrize("where", [KEY, "web", "20.20.20.1:8080%2Ftcp", "20.20.20.1%3a8080/tcp"])

@@ -43,6 +43,15 @@ def hand_over_line(request_id: int, within_s: float) -> bytes:
     return f"{json.dumps(message)}\n".encode()
 
 
+def negotiated_line(peer: str, *families: str, nexthop: list[str] | None = None) -> bytes:
+    """What ExaBGP 5 prints ahead of a session that comes up."""
+    address = {"local": OURS[peer], "peer": peer}
+    negotiated = {"message_size": 4096, "families": list(families), "nexthop": nexthop or []}
+    neighbor = {"address": address, "negotiated": negotiated}
+    event = {"exabgp": "5.0.0", "type": "negotiated", "neighbor": neighbor}
+    return f"{json.dumps(event)}\n".encode()
+
+
 def state_line(peer: str, state: str, local: str | None = None) -> bytes:
     """A session event as ExaBGP 5 prints it."""
     address = {"local": local or OURS[peer], "peer": peer}

@@ -6,6 +6,8 @@ python speaker_host.py DIRECTORY PATIENCE_S
 {"do": "sessions"}
 {"do": "alarms"}
 {"do": "watched"}
+{"do": "families"}
+{"do": "unsaid"}
 {"do": "stop", "keep": false}
 """
 
@@ -46,6 +48,10 @@ async def obey(speaker: BgpSpeaker, order: dict[str, Any]) -> object:
             return list(speaker.alarms())
         case "watched":
             return [[str(peer), *state] for peer, state in speaker.watched.items()]
+        case "families":
+            return {str(peer): sorted(each) for peer, each in speaker.families.items()}
+        case "unsaid":
+            return {str(peer): sorted(map(str, each)) for peer, each in speaker.unsaid.items()}
         case "stop":
             await speaker.stop(keep_announced=order.get("keep", False))
     return None

@@ -114,13 +114,19 @@ class Network:
         router.start(self._stack, Wishes(**wishes))
         return router
 
-    def host(self, bgp: dict[str, Any] | None, *, patience_s: float = DEADLINE_S) -> Host:
+    def host(
+        self,
+        bgp: dict[str, Any] | None,
+        *,
+        patience_s: float = DEADLINE_S,
+        programs: Path | None = None,
+    ) -> Host:
         """Start a daemon's process in the load balancer's namespace.
 
-        `patience_s` is how long it waits for a speaker that hangs.
+        `patience_s` is how long it waits for a speaker that hangs, `programs` where it finds BIRD.
         """
         command = [sys.executable, str(HOST), str(self.state), str(patience_s)]
-        path = os.pathsep.join((str(find_tool("bird").parent), os.environ["PATH"]))
+        path = os.pathsep.join((str(programs or find_tool("bird").parent), os.environ["PATH"]))
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         process = self._stack.enter_context(
             self.lb.running(*command, env=os.environ | {"PATH": path}, **pipes)

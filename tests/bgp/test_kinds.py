@@ -1,14 +1,19 @@
 """What one of the two speakers does in its own way, and how one takes the place of the other."""
 
 import asyncio
+import os
+import re
+import signal
 import socket
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from headrace.bgp import end_orphan
+from headrace.lab.tools import find_tool
 from tests.bgp.namespaces import eventually
-from tests.bgp.support import Network, bgp_section
+from tests.bgp.support import Network, bgp_section, whole
 
 pytestmark = pytest.mark.netns
 
@@ -69,6 +74,39 @@ def test_exabgp_takes_any_password(network: Network) -> None:
     eventually(lambda: router.has(VIP))
 
 
+def test_an_exabgp_of_an_earlier_headrace_tells_families_from_the_next_session_on(
+    network: Network,
+) -> None:
+    """Its configuration does not ask for them; what makes it ask resets no session."""
+    router = network.router()
+    section = bgp_section(router, families=["ipv4", "ipv6"])
+    first = network.host(section)
+    first.announce(VIP_PREFIX)
+    eventually(lambda: router.has(VIP))
+    first.kill()
+    speaker, file = network.speaker_pid(), network.state / "exabgp.conf"
+    earlier = file.read_text().replace(" negotiated;", "")
+    file.write_text(re.sub(r'description "\w+"', 'description "earlier"', earlier))
+    os.kill(speaker, signal.SIGUSR1)
+    log = network.state / "exabgp.log"
+    eventually(lambda: "loaded new configuration successfully" in log.read_text())
+    router.ask("restart", "lb_ipv4")
+    eventually(lambda: not router.has(VIP))
+    eventually(lambda: router.has(VIP))
+
+    with router.watched() as changes:
+        second = network.host(section)
+        second.announce(VIP_PREFIX, "20.20.20.2/32")
+        eventually(lambda: router.has("20.20.20.2"))
+    before = second.ask(do="families")
+    router.ask("restart", "lb_ipv4")
+    eventually(lambda: second.ask(do="families") == {router.address: ["ipv4"]})
+
+    assert network.speaker_pid() == speaker
+    assert not any(f"{VIP} " in change for change in changes)
+    assert before == {}
+
+
 @BOTH_WAYS
 def test_a_document_may_name_the_other_speaker(network: Network, old: str, new: str) -> None:
     router = network.router()
@@ -118,6 +156,27 @@ def test_a_bird_that_is_refused_its_file_goes_on_as_before(network: Network) -> 
 
     assert "BIRD did not take its new configuration" in answer["failed"]
     assert router.has(VIP)
+
+
+def test_a_speaker_that_did_not_start_hears_the_set_once_it_does(
+    network: Network, tmp_path: Path
+) -> None:
+    router, programs = network.router(), tmp_path / "programs"
+    programs.mkdir()
+    bird = programs / "bird"
+    bird.write_text("#!/bin/sh\necho 'bird: out of order' >&2\nexit 1\n")
+    bird.chmod(0o755)
+    host = network.host(bgp_section(router, speaker="bird"), programs=programs)
+
+    host.tell(do="announce", announcements=[whole(VIP_PREFIX)])
+    answer = host.next_answer()
+    (alarm,) = host.ask(do="alarms")
+    bird.write_text(f'#!/bin/sh\nexec {find_tool("bird")} "$@"\n')
+    eventually(lambda: router.has(VIP))
+
+    told = "BIRD is not running: nothing is announced; it ends again and again: bird: out of order"
+    assert answer["failed"] == alarm == told
+    eventually(lambda: host.ask(do="alarms") == [])
 
 
 def test_what_is_left_behind_withdraws_before_it_ends(network: Network, kind: str) -> None:

@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Iterator
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.bgp.link import (
+    Carried,
     CommandRefused,
     Event,
     LinkLostError,
@@ -21,14 +22,18 @@ from headrace.bgp.link import (
     decode_announcements,
     encode_announcements,
 )
+from headrace.bgp.relay.messages import PROTOCOL_VERSION
 from headrace.model import (
     Announcement,
     BfdState,
     ConfigError,
+    Family,
     ProtocolError,
     SessionEvent,
     SessionState,
 )
+
+PEER = "10.9.1.254"
 
 networks = st.builds(IPv4Network, st.ip_addresses(v=4)) | st.builds(
     IPv6Network, st.ip_addresses(v=6)
@@ -96,9 +101,10 @@ def test_what_is_no_community_never_reaches_a_speaker(community: str) -> None:
 
 async def test_events_are_values() -> None:
     session = {"type": "session", "peer": "10.9.1.254", "state": "up", "since": 4.5, "reason": ""}
+    carried = session | {"families": [4], "unsaid": ["20.20.20.1/32", "fd00::1/128"]}
     refused = {"type": "refused", "command": "announce"}
     watched = {"type": "watched", "peer": "10.9.1.254", "state": "down", "since": 5.0}
-    messages = [session, refused, watched, watched | {"state": None}]
+    messages = [session, carried, refused, watched, watched | {"state": None}]
     data = b"".join(json.dumps(message).encode() + b"\n" for message in messages)
 
     events = await read_events(data)
@@ -106,6 +112,11 @@ async def test_events_are_values() -> None:
     peer = ip_address("10.9.1.254")
     assert events == [
         SessionChanged(SessionEvent(peer, SessionState.UP), 4.5),
+        SessionChanged(
+            SessionEvent(peer, SessionState.UP),
+            4.5,
+            Carried(frozenset({Family.IPV4}), frozenset({ip_network("20.20.20.1/32")})),
+        ),
         CommandRefused("announce"),
         WatchChanged(peer, BfdState.DOWN, 5.0),
         WatchChanged(peer, None, 5.0),
@@ -120,6 +131,28 @@ async def test_a_relay_of_another_version_is_known_by_its_process(name: str) -> 
         hello = await link.hello()
 
     assert (hello.version, hello.speaker_pid) == (1, 42)
+
+
+@pytest.mark.parametrize(
+    ("extra", "carried"),
+    [
+        pytest.param({}, Carried(), id="a relay of an earlier Headrace"),
+        pytest.param({"families": {PEER: [4, 6]}}, Carried(frozenset(Family)), id="families"),
+        pytest.param(
+            {"unsaid": {PEER: ["fd00::1/128"]}},
+            Carried(None, frozenset({ip_network("fd00::1/128")})),
+            id="unsaid",
+        ),
+    ],
+)
+async def test_a_greeting_may_say_what_sessions_carry(
+    extra: dict[str, object], carried: Carried
+) -> None:
+    hello = {"type": "hello", "version": PROTOCOL_VERSION, "speaker": 42, "announcements": []}
+    line = json.dumps(hello | {"sessions": [[PEER, 1.0]], "watched": []} | extra).encode()
+
+    with link_fed(line + b"\n") as (link, _):
+        assert (await link.hello()).carried == {ip_address(PEER): carried}
 
 
 async def test_who_waits_for_an_answer_hears_that_the_relay_is_gone() -> None:

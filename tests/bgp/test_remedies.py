@@ -4,10 +4,10 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from headrace.bgp.link import Hello
+from headrace.bgp.link import Carried, Hello
 from headrace.bgp.remedies import explain_down
-from headrace.bgp.sessions import DOWN_DELAY_S, Sessions, Unsaid
-from headrace.model import Announcement, Bgp, SessionEvent, SessionState, build_bgp
+from headrace.bgp.sessions import DOWN_DELAY_S, Sessions
+from headrace.model import Bgp, Family, SessionEvent, SessionState, build_bgp
 
 PEER = ip_address("10.9.1.254")
 
@@ -73,20 +73,46 @@ def test_what_kept_a_session_down_is_forgotten_once_it_is_up() -> None:
     assert "no answer" in sessions.alarms(bgp, 1000.0)[0]
 
 
-UNSAID = f"neighbor {PEER} announce: no own address beside 10.9.1.1 for the next hop of "
+def up_with(*families: str, unsaid: str = "", **peer: object) -> list[str]:
+    """The alarms of one session that is up and carries these."""
+    given = {"address": str(PEER), "as": 64513} | peer
+    bgp = build_bgp({"as": 64512, "router_id": "10.9.1.1", "peers": [given]})
+    sessions = Sessions(lambda _event: None)
+    sessions.keep(bgp)
+    prefixes = frozenset(map(ip_network, unsaid.split()))
+    carried = Carried(frozenset(map(Family, families)) if families else None, prefixes)
+    sessions.note(SessionEvent(PEER, SessionState.UP), 1.0, carried)
+    return sessions.alarms(bgp, 1000.0)
 
 
-def test_a_prefix_without_a_next_hop_is_an_alarm_while_it_is_desired() -> None:
-    first, other = (Announcement(ip_network(f"fd00::{n}/128")) for n in range(2))
-    unsaid = Unsaid()
-    for each in (first, other):
-        unsaid.note(f"{UNSAID}{each.prefix}", frozenset((first, other)))
-    unsaid.note(f"neighbor {PEER} withdraw attributes nlri {first.prefix}", frozenset((first,)))
+def test_a_family_that_a_session_did_not_negotiate_is_an_alarm_with_its_remedy() -> None:
+    both = ["ipv4", "ipv6"]
 
-    (alarm,) = unsaid.alarms(frozenset((first, other)))
-    changed = unsaid.alarms(frozenset((other,)))
-    unsaid.forget(PEER)
+    (alarm,) = up_with("ipv4", families=both)
 
-    assert f"{PEER} is not told of {first.prefix}" in alarm
-    assert changed == []
-    assert unsaid.alarms(frozenset((first, other))) == []
+    assert alarm.startswith("BGP with 10.9.1.254 carries no ipv6 prefixes: ")
+    assert "enable (activate) ipv6 unicast for this node there" in alarm
+    assert "or take ipv6 from the peer's families" in alarm
+    assert up_with(*both, families=both) == up_with("ipv4") == up_with(families=both) == []
+
+
+def test_a_prefix_without_a_next_hop_is_an_alarm_while_the_session_is_up() -> None:
+    (one,) = up_with(unsaid="fd00::1/128")
+    (many,) = up_with(unsaid="fd00::2/128 fd00::1/128")
+
+    assert f"{PEER} is not told of fd00::1/128: " in one
+    assert f"{PEER} is not told of fd00::1/128 and 1 more: " in many
+
+
+def test_what_a_session_carries_is_forgotten_with_it() -> None:
+    sessions, bgp = Sessions(lambda _event: None), section()
+    sessions.keep(bgp)
+    carried = Carried(frozenset({Family.IPV4}), frozenset({ip_network("20.20.20.1/32")}))
+    hello = Hello(4, 1, frozenset(), {PEER: 1.0}, {}, {PEER: carried})
+
+    sessions.meet(hello)
+    up = sessions.families, sessions.unsaid
+    sessions.lose("the speaker ended")
+
+    assert up == ({PEER: carried.families}, {PEER: carried.unsaid})
+    assert (sessions.families, sessions.unsaid) == ({}, {})

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from headrace.bgp import BgpSpeaker
 from headrace.bgp.link import Hello, WatchChanged
 from headrace.bgp.sessions import WATCH_DELAY_S, Watch, WatchState
-from headrace.bgp.supervisor import RESTART_S_MAX, STEADY_S
+from headrace.bgp.supervisor import PATIENCE_S, RESTART_S_MAX, STEADY_S
 from headrace.control.ports import Speaker
 from headrace.model import (
     Announcement,
@@ -143,7 +143,48 @@ async def test_a_speaker_that_is_not_there_is_an_alarm(tmp_path: Path) -> None:
         alarms = await alarms_of(speaker)
 
     [alarm] = alarms
-    assert alarm.startswith("BIRD is not running: nothing is announced; install BIRD 2")
+    assert alarm.startswith("BIRD is not running: nothing is announced; there is no bird on ")
+    assert "install BIRD 2" in alarm
+
+
+@pytest.mark.usefixtures("without_bird")
+async def test_a_speaker_that_cannot_be_started_is_not_waited_for(tmp_path: Path) -> None:
+    speaker = speaker_in(tmp_path / "bgp")
+
+    async with running(speaker, section(speaker="bird")):
+        await alarms_of(speaker)
+        for _ in range(3):
+            with pytest.raises(UnavailableError, match=r"there is no bird on .*install BIRD 2"):
+                async with asyncio.timeout(0.05):
+                    await speaker.announce(frozenset({VIP}))
+
+
+async def test_a_speaker_that_ends_again_and_again_is_waited_for_only_at_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bird = tmp_path / "bird"
+    bird.write_text("#!/bin/sh\necho reading\necho 'bird.conf:3:1 syntax error' >&2\nexit 1\n")
+    bird.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("headrace.bgp.supervisor.RESTART_S_MIN", PATIENCE_S)
+    speaker = speaker_in(tmp_path / "bgp")
+
+    async with running(speaker, section(speaker="bird")):
+        begun = asyncio.get_running_loop().time()
+        with pytest.raises(UnavailableError) as first:
+            await speaker.announce(frozenset({VIP}))
+        waited_s = asyncio.get_running_loop().time() - begun
+        with pytest.raises(UnavailableError) as second:
+            async with asyncio.timeout(0.05):
+                await speaker.announce(frozenset({VIP}))
+        alarms = speaker.alarms()
+
+    told = (
+        "BIRD is not running: nothing is announced; it ends again and again: "
+        "bird.conf:3:1 syntax error"
+    )
+    assert waited_s >= PATIENCE_S
+    assert [str(first.value), str(second.value), *alarms] == [told] * 3
 
 
 @pytest.mark.usefixtures("without_bird")

@@ -16,16 +16,19 @@ from headrace.model import (
     Count,
     Encapsulation,
     Explanation,
+    Family,
     Flow,
     Forwarding,
     Health,
     IPAddress,
+    IPNetwork,
     KernelError,
     NextHop,
     NotFoundError,
     OuterSources,
     Path,
     Port,
+    PortMode,
     ProbeTarget,
     Reach,
     RememberedFlow,
@@ -183,8 +186,8 @@ class FakeDataplane:
     def attach(self, ports: Sequence[Port]) -> None:
         self.ports = list(ports)
 
-    def modes(self) -> dict[str, str]:
-        return {port.name: "native" for port in self.ports}
+    def modes(self) -> dict[str, PortMode]:
+        return {port.name: PortMode.NATIVE for port in self.ports}
 
     def explain(self, flows: Iterable[Flow]) -> list[Explanation]:
         return [Explanation(flow, "pass_not_vip") for flow in flows]
@@ -239,6 +242,8 @@ class FakeSpeaker:
         self._journal = journal
         self.sessions: dict[IPAddress, tuple[SessionState, float]] = {}
         self.watched: dict[IPAddress, tuple[BfdState, float]] = {}
+        self.families: dict[IPAddress, frozenset[Family]] = {}  # as if they were as asked for
+        self.unsaid: dict[IPAddress, frozenset[IPNetwork]] = {}
         self.announced: frozenset[Announcement] = frozenset()
         self.configured: list[Bgp | None] = []
         self.asked = 0  # how often to announce

@@ -1,10 +1,13 @@
 """What an operator sees is of the moment of asking, however often it was asked before."""
 
-from ipaddress import ip_address
+import time
+from ipaddress import ip_address, ip_network
+
+import pytest
 
 from headrace.control.kept import Kept
 from headrace.control.status import StatusBuilder
-from headrace.model import Health, parse_document
+from headrace.model import Family, Health, IPAddress, IPNetwork, SessionState, parse_document
 
 from .test_controller import Node
 
@@ -87,3 +90,88 @@ def test_what_is_not_to_be_kept_is_made_again() -> None:
 
     assert kept.of("b", (basis,), object) is second
     assert kept.of("a", (basis,), object) is not first
+
+
+BGP = (
+    "services:\n"
+    "- {vip: 20.20.20.1, protocol: udp, port: 53, announce: true, endpoints: [{address: 57.0.0.1}]}"
+    "\n"
+    "- {vip: 'fd20::1', protocol: udp, port: 53, announce: true, endpoints: [{address: 57.0.0.1}]}"
+    "\n"
+    "bgp:\n"
+    "  as: 64512\n"
+    "  router_id: 10.0.0.1\n"
+    "  peers:\n"
+    "  - {address: 10.9.1.254, as: 65001, families: [ipv4, ipv6]}\n"
+    "  - {address: 10.9.2.254, as: 65001, families: [ipv4, ipv6]}\n"
+)
+FIRST, SECOND = ip_address("10.9.1.254"), ip_address("10.9.2.254")
+VIP4, VIP6 = ip_network("20.20.20.1/32"), ip_network("fd20::1/128")
+NOT_AGREED = "no BGP session that is up carries IPv6 prefixes: the routers did not agree to them"
+NO_HOP = "no BGP session that is up has an IPv6 address for the next hop"
+ONLY_4, NO_6 = frozenset({Family.IPV4}), frozenset({VIP6})
+
+
+@pytest.mark.parametrize(
+    ("families", "unsaid", "down", "told", "why_not"),
+    [
+        pytest.param({}, {}, (), [2, 2], "", id="not known"),
+        pytest.param({FIRST: frozenset(Family)}, {}, (), [2, 2], "", id="agreed"),
+        pytest.param({FIRST: ONLY_4}, {}, (), [1, 2], "", id="one router has not agreed"),
+        pytest.param(
+            dict.fromkeys((FIRST, SECOND), ONLY_4), {}, (), [1, 1], NOT_AGREED, id="none has"
+        ),
+        pytest.param({FIRST: ONLY_4}, {}, (SECOND,), [1, 0], NOT_AGREED, id="that up has not"),
+        pytest.param({}, {FIRST: NO_6}, (), [1, 2], "", id="one has no next hop"),
+        pytest.param({}, {FIRST: NO_6, SECOND: NO_6}, (), [1, 1], NO_HOP, id="none has a next hop"),
+        pytest.param({FIRST: ONLY_4}, {SECOND: NO_6}, (), [1, 1], NO_HOP, id="one of each"),
+    ],
+)
+async def test_a_vip_is_announced_only_where_a_session_carries_and_can_say_it(
+    families: dict[IPAddress, frozenset[Family]],
+    unsaid: dict[IPAddress, frozenset[IPNetwork]],
+    down: tuple[IPAddress, ...],
+    told: list[int],
+    why_not: str,
+) -> None:
+    node = Node()
+    await node.edit(parse_document(BGP))
+    before = node.controller.status()
+
+    node.speaker.families |= families
+    node.speaker.unsaid |= unsaid
+    node.speaker.sessions |= dict.fromkeys(down, (SessionState.DOWN, time.monotonic()))
+    status = node.controller.status()
+
+    assert [each.announced for each in before.services] == [True, True]
+    assert [len(peer.announced) for peer in status.peers] == told
+    ipv4, ipv6 = status.services
+    assert (ipv4.announced, ipv4.why_not) == (True, "")
+    assert (ipv6.announced, ipv6.why_not.partition(";")[0]) == (not why_not, why_not)
+    assert any(why_not in problem for problem in status.problems) is bool(why_not)
+    assert_status_is_of_now(node)
+
+
+async def test_a_peer_that_is_down_is_told_once_with_what_the_speaker_says_of_it() -> None:
+    node = Node()
+    await node.edit(parse_document(BGP))
+
+    node.speaker.sessions[FIRST] = (SessionState.DOWN, time.monotonic())
+    node.speaker.alarmed = (f"BGP with {FIRST} port 179: no answer",)
+
+    assert node.controller.status().problems == node.speaker.alarmed
+
+
+async def test_what_a_speaker_refuses_and_tells_as_well_is_one_problem_until_it_is_there() -> None:
+    node = Node()
+    node.speaker.broken, node.speaker.alarmed = True, ("ExaBGP does not answer",)
+    await node.edit(parse_document(BGP))
+    problems = node.controller.status().problems
+
+    node.speaker.broken, node.speaker.alarmed = False, ()
+    await node.controller._try_reconcile()
+    status = node.controller.status()
+
+    assert problems.count("ExaBGP does not answer") == 1
+    assert status.problems == ()
+    assert [each.announced for each in status.services] == [True, True]

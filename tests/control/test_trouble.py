@@ -337,3 +337,10 @@ def test_removals_wait_for_the_withdrawal_of_their_vip(heard: list[str], held: l
 
     assert split.held == held
     assert split.free == [step for step in steps if step not in held]
+
+
+def test_an_endpoint_goes_while_the_pool_of_a_heard_vip_stays() -> None:
+    actual = Forwarding((), {OTHER_REACH: None}, {"shared": 1}, {KEY: ServiceEntry("shared")})
+    steps: list[Step] = [RemoveEndpoint(OTHER_REACH)]
+
+    assert hold_back(steps, actual, [KEY.prefix]).free == steps

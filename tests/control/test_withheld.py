@@ -132,3 +132,12 @@ def test_a_peer_that_carries_another_family_is_kept_from_nothing() -> None:
 
     assert withheld.by_peer == {STRICT: {LAB}, OTHER: frozenset()}
     assert withheld.from_all == {LAB}
+
+
+def test_only_peers_that_carry_a_family_count_for_what_nobody_hears() -> None:
+    document = parse_document(TEXT % ", families: [ipv6]")
+    of_ipv4_alone = parse_document(TEXT % "")
+    other = Announcement(ip_network("fd20::1/128"))
+
+    assert withheld_of(document.bgp, [Announcement(LAB)]).from_all == {LAB}
+    assert withheld_of(of_ipv4_alone.bgp, [other]).from_all == frozenset()

@@ -18,6 +18,7 @@ from headrace.model import (
     Health,
     IPAddress,
     OperatorState,
+    PortMode,
     Service,
     SessionState,
     VerdictCount,
@@ -97,7 +98,7 @@ class Node:
             version="1.2.3",
             revision=7,
             hash_seed_is_default=document.cluster.hash_seed == 0,
-            ports=(PortView("eth0", "native"), PortView("eth1", "missing")),
+            ports=(PortView("eth0", PortMode.NATIVE), PortView("eth1", PortMode.MISSING)),
             peers=tuple(
                 PeerView(peer.address, peer.as_number, SessionState.UP, 12.5, self.bfd, PREFIXES)
                 for peer in (bgp.peers if bgp else ())

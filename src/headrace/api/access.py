@@ -44,7 +44,7 @@ QUESTIONS = frozenset({"/v1/explain"})
 CERTIFICATE_ROLES = {"headrace-read": Role.READ, "headrace-write": Role.WRITE}
 """By organisational unit (OU) of a client certificate's subject. A CA's word alone is none."""
 
-_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS"})
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _IPV6_SITE_BITS = 64  # what one subscriber has at least, and picks addresses from at will
 
 _log = structlog.get_logger()
@@ -180,7 +180,7 @@ def guard(app: ASGIApp, access: Access) -> ASGIApp:
 
 def check_role(caller: Caller, method: str, path: str) -> None:
     """Refuse a change by one who may only read."""
-    asks = method in _IDEMPOTENT or (method == "POST" and path in QUESTIONS)
+    asks = method in _SAFE or (method == "POST" and path in QUESTIONS)
     if caller.role is Role.READ and not asks:
         _log.warning("change_denied", caller=caller.name, method=method, path=path)
         raise DeniedError(

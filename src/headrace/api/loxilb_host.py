@@ -18,7 +18,7 @@ from headrace.api.loxilb_answers import Route, answer, read_part, success
 from headrace.control.flows import service_finder
 from headrace.control.log_level import Level
 from headrace.control.ports import Operator
-from headrace.model import Document, Protocol, RememberedFlow, Service
+from headrace.model import Document, PortMode, Protocol, RememberedFlow, Service
 
 LIMIT_FLOWS = 1000
 """Of one answer: some 10 ms, in which nothing else is answered."""
@@ -160,7 +160,7 @@ def _listed_port(interface: Interface, mode: str) -> dict[str, Any]:
             "portType": _PORT_BOND if interface.is_bond else _PORT_PHYSICAL,
             "portProp": 0,
             "portActive": interface.up,
-            "bpfLoaded": mode != "missing",
+            "bpfLoaded": mode != PortMode.MISSING,
         },
         "portHardwareInformation": {
             "rawMacAddress": list(interface.mac),

@@ -22,6 +22,7 @@ from headrace.model import (
     IPNetwork,
     OperatorState,
     Pool,
+    PortMode,
     Protocol,
     SessionState,
     Unserved,
@@ -176,9 +177,7 @@ class PortBody(_Answer):
     """One attached interface."""
 
     name: str = Field(description="of the interface")
-    mode: Literal["native", "generic", "missing"] = Field(
-        description="how XDP runs there; missing: the interface is gone"
-    )
+    mode: PortMode = Field(description="how XDP runs there; missing: the interface is gone")
 
 
 class PeerBody(_Answer):

@@ -8,13 +8,11 @@ one turn of the event loop.
 
 import asyncio
 import contextlib
-import logging
 import socket
 import ssl
 from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
 
-import structlog
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -41,8 +39,6 @@ _JOIN_BYTES = 256 * 1024  # more than this leaves at once, so that memory stays 
 _KEEP_ALIVE_S = 75  # longer than the minute that clients keep a connection for reuse
 _GRACE_S = 2  # for answers under way when the daemon stops
 
-_log = structlog.get_logger()
-
 
 async def serve(
     app: ASGIApp, listeners: Listeners, *, ready: Callable[[], None] = lambda: None
@@ -52,11 +48,10 @@ async def serve(
     servers = [(_Server(_settings(guarded), None), listeners.local)]
     if listeners.remote:
         servers.append((_Server(_settings(guarded), listeners.tls), listeners.remote))
-    with _told_as_events():
-        async with asyncio.TaskGroup() as group:
-            for server, sockets in servers:
-                group.create_task(_serve(server, sockets))
-            ready()
+    async with asyncio.TaskGroup() as group:
+        for server, sockets in servers:
+            group.create_task(_serve(server, sockets))
+        ready()
 
 
 async def _serve(server: "_Server", sockets: list[socket.socket]) -> None:
@@ -66,31 +61,6 @@ async def _serve(server: "_Server", sockets: list[socket.socket]) -> None:
         if server.started:
             await server.shutdown(sockets=sockets)
         raise
-
-
-class _Events(logging.Handler):
-    """Has what the server library logs told as our events are; a bug with its traceback.
-
-    What it warns of is what clients send, of which strangers can send any amount.
-    """
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Tell of one record."""
-        said = record.getMessage().strip()
-        if record.levelno >= logging.ERROR:
-            _log.error("request_failed", said=said, exc_info=record.exc_info)
-        else:
-            _log.debug("http_server", said=said)
-
-
-@contextlib.contextmanager
-def _told_as_events() -> Iterator[None]:
-    library, events = logging.getLogger("uvicorn.error"), _Events()
-    library.addHandler(events)
-    try:
-        yield
-    finally:
-        library.removeHandler(events)
 
 
 def hold_header(app: ASGIApp) -> ASGIApp:

@@ -54,7 +54,7 @@ class BfdHelper:
         if self.supervisor.is_lost:
             log = self._directory / "bird.log"
             again = f"it is started again, {log} says what became of it"
-            return [LOST.format(why=self.supervisor.refusal or again)]
+            return [LOST.format(why=self.supervisor.trouble or again)]
         return self.watch.alarms(self._bgp, sessions, time.monotonic())
 
     # What the supervisor tells

@@ -74,5 +74,5 @@ def _find_bird() -> str:
     path = os.pathsep.join((os.environ.get("PATH", os.defpath), *_SYSTEM_FOLDERS))
     found = shutil.which("bird", path=path)
     if found is None:
-        raise UnavailableError(f"install BIRD 2 (package bird2), there is no bird on {path}")
+        raise UnavailableError(f"there is no bird on {path}; install BIRD 2 (package bird2)")
     return found

@@ -85,7 +85,7 @@ def _neighbor_lines(bgp: Bgp, peer: Peer) -> list[str]:
         f"manual-eor {'false' if restart_s is None else 'true'};",
         f"capability {{ route-refresh disable; graceful-restart {restart}; }}",
         f"family {{ {' '.join(f'{family} unicast;' for family in _families(peer))} }}",
-        "api { processes [ relay ]; neighbor-changes; }",
+        "api { processes [ relay ]; neighbor-changes; negotiated; }",
     ]
     if peer.extended_next_hop:
         lines.append("nexthop { ipv4 unicast ipv6; }")

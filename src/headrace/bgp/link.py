@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -15,6 +15,7 @@ from headrace.model import (
     BfdState,
     Bgp,
     ConfigError,
+    Family,
     IPAddress,
     IPNetwork,
     ProtocolError,
@@ -36,6 +37,14 @@ class LinkLostError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Carried:
+    """What a session that is up can say."""
+
+    families: frozenset[Family] | None = None  # that both ends carry; None: it is not known
+    unsaid: frozenset[IPNetwork] = frozenset()  # without a next hop
+
+
+@dataclass(frozen=True, slots=True)
 class Hello:
     """How a relay introduces itself."""
 
@@ -44,6 +53,7 @@ class Hello:
     announcements: frozenset[Announcement]
     sessions: dict[IPAddress, float]  # those that are up, and the monotonic time each began
     watched: dict[IPAddress, tuple[BfdState, float]]  # what BFD says, and since when
+    carried: dict[IPAddress, Carried] = field(default_factory=dict)  # of those up
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +62,7 @@ class SessionChanged:
 
     event: SessionEvent
     since: float
+    carried: Carried = Carried()
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +228,9 @@ class RelayLink:
                     ip_address(peer): (BfdState(state), since)
                     for peer, state, since in message["watched"]
                 },
+                carried=_decode_all_carried(message),
             )
-        except (TimeoutError, ValueError, KeyError, TypeError) as error:
+        except (TimeoutError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ProtocolError(f"the relay gave no greeting: {error!r}") from error
 
     async def events(self) -> AsyncIterator[Event]:
@@ -295,7 +307,8 @@ class RelayLink:
             case "session":
                 state = SessionState(message["state"])
                 event = SessionEvent(ip_address(message["peer"]), state, message["reason"])
-                return SessionChanged(event, message["since"])
+                carried = _decode_carried(message.get("families"), message.get("unsaid", []))
+                return SessionChanged(event, message["since"], carried)
             case "watched":
                 says = None if message["state"] is None else BfdState(message["state"])
                 return WatchChanged(ip_address(message["peer"]), says, message["since"])
@@ -309,6 +322,23 @@ class RelayLink:
                 return None
             case other:
                 raise ValueError(f"no message is called {other!r}")
+
+
+def _decode_carried(versions: Iterable[int] | None, unsaid: Iterable[str]) -> Carried:
+    families = None if versions is None else frozenset(Family(f"ipv{each}") for each in versions)
+    prefixes = map(ip_network, unsaid)
+    # What the session does not carry at all lacks more than a next hop.
+    said = (each for each in prefixes if families is None or Family.of(each) in families)
+    return Carried(families, frozenset(said))
+
+
+def _decode_all_carried(hello: dict[str, Any]) -> dict[IPAddress, Carried]:
+    """By peer; a relay that was started by an earlier Headrace says nothing of it."""
+    families, unsaid = hello.get("families", {}), hello.get("unsaid", {})
+    return {
+        ip_address(peer): _decode_carried(families.get(peer), unsaid.get(peer, []))
+        for peer, _ in hello["sessions"]
+    }
 
 
 def _encode_attributes(attributes: Attributes) -> list[Any]:

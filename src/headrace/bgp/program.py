@@ -68,3 +68,9 @@ def tail(path: Path) -> str:
     with contextlib.suppress(OSError):
         return path.read_text(errors="replace")[-LIMIT_TAIL_CHARACTERS:]
     return ""
+
+
+def last_words(output: str) -> str:
+    """The last line of what a program printed, which says what was wrong."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return lines[-1] if lines else ""

@@ -2,7 +2,8 @@
 
 import re
 
-from headrace.model import Peer
+from headrace.model import Family, IPAddress, IPNetwork, Peer
+from headrace.model.values import prefix_rank
 
 _REMEDIES = (
     # Of RFC 4271, section 6.2, and RFC 4486: by number in ExaBGP's words, by name in BIRD's.
@@ -54,3 +55,25 @@ def explain_down(peer: Peer, reason: str) -> str:
         return f"{head}: {_SILENT}"
     known = (remedy for pattern, remedy in _REMEDIES if re.search(pattern, reason.lower()))
     return f"{head}: {reason}; {next(known, 'look at what the router says of this session')}"
+
+
+def explain_uncarried(peer: Peer, family: Family) -> str:
+    """That a session is up without a family that the document asks for, and the remedy."""
+    remedy = f"enable (activate) {family} unicast for this node there"
+    if peer.extended_next_hop and family is Family.IPV4:
+        remedy += ", with extended next hops (RFC 8950)"
+    return (
+        f"BGP with {peer.address} carries no {family} prefixes: the router did not agree to them; "
+        f"{remedy}, or take {family} from the peer's families"
+    )
+
+
+def explain_unsaid(peer: IPAddress, prefixes: frozenset[IPNetwork]) -> str:
+    """That a session has no next hop for some prefixes, and the remedy."""
+    first, count = min(prefixes, key=prefix_rank), len(prefixes)
+    more = f" and {count - 1:,} more" if count > 1 else ""
+    return (
+        f"BGP peer {peer} is not told of {first}{more}: this end of its session has no address of "
+        "that family for the next hop; give the interface one and have the session begin anew, "
+        "or set next_hop"
+    )

@@ -1,16 +1,22 @@
 """The sessions as the daemon sees them, and what is wrong with how they are watched."""
 
-import re
 import time
 from collections.abc import Callable, Mapping
-from ipaddress import ip_address
 from types import MappingProxyType
 
 import structlog
 
-from headrace.bgp.link import Hello, WatchChanged
-from headrace.bgp.remedies import explain_down
-from headrace.model import Announcement, BfdState, Bgp, IPAddress, SessionEvent, SessionState
+from headrace.bgp.link import Carried, Hello, WatchChanged
+from headrace.bgp.remedies import explain_down, explain_uncarried, explain_unsaid
+from headrace.model import (
+    BfdState,
+    Bgp,
+    Family,
+    IPAddress,
+    IPNetwork,
+    SessionEvent,
+    SessionState,
+)
 
 State = tuple[SessionState, float]
 """And the monotonic time it began."""
@@ -21,10 +27,10 @@ WatchState = tuple[BfdState, float]
 WATCH_DELAY_S = 3.0
 """BFD takes a second or two to come up after its session; a longer silence is a fault."""
 
-_UNSAID = re.compile(r"neighbor (\S+) announce: .* (\S+)")
-
 DOWN_DELAY_S = 3.0
 """A session takes a second or two to come up; one that takes longer is worth a sentence."""
+
+NOT_KNOWN = Carried()
 
 log = structlog.get_logger()
 
@@ -36,11 +42,23 @@ class Sessions:
         self._on_event = on_event
         self._states: dict[IPAddress, State] = {}
         self._reasons: dict[IPAddress, str] = {}  # why those that are down are, in other's words
+        self._carried: dict[IPAddress, Carried] = {}  # of those that are up
 
     @property
     def states(self) -> Mapping[IPAddress, State]:
         """By peer."""
         return MappingProxyType(self._states)
+
+    @property
+    def families(self) -> dict[IPAddress, frozenset[Family]]:
+        """What both ends of sessions that are up carry, where it is known."""
+        carried = self._carried.items()
+        return {peer: each.families for peer, each in carried if each.families is not None}
+
+    @property
+    def unsaid(self) -> dict[IPAddress, frozenset[IPNetwork]]:
+        """What sessions that are up are not told for want of a next hop, where there is any."""
+        return {peer: each.unsaid for peer, each in self._carried.items() if each.unsaid}
 
     def keep(self, bgp: Bgp | None) -> None:
         """Have the section's peers; those that are new are down."""
@@ -48,18 +66,20 @@ class Sessions:
         peers = [peer.address for peer in bgp.peers] if bgp is not None else []
         self._states = {peer: self._states.get(peer, down) for peer in peers}
         self._reasons = {peer: why for peer, why in self._reasons.items() if peer in self._states}
+        self._carried = {peer: it for peer, it in self._carried.items() if peer in self._states}
 
     def meet(self, hello: Hello) -> None:
         """Take over what a relay knows."""
         now = time.monotonic()
         for peer, (state, _) in list(self._states.items()):
             if peer in hello.sessions:
-                self.note(SessionEvent(peer, SessionState.UP), hello.sessions[peer])
+                up = SessionEvent(peer, SessionState.UP)
+                self.note(up, hello.sessions[peer], hello.carried.get(peer, Carried()))
             elif state is SessionState.UP:
                 self.note(SessionEvent(peer, SessionState.DOWN), now)
 
-    def note(self, event: SessionEvent, since: float) -> None:
-        """Take one change."""
+    def note(self, event: SessionEvent, since: float, carried: Carried = NOT_KNOWN) -> None:
+        """Take one change; a session that is up tells again when it carries something else."""
         known = self._states.get(event.peer)
         if known is None:
             return  # a session that the document no longer has
@@ -67,11 +87,21 @@ class Sessions:
         if is_new or event.state is SessionState.UP:
             self._states[event.peer] = (event.state, since)
         self._reasons[event.peer] = event.reason
+        self._note_carried(event, carried)
         if is_new:
             log.info(
                 "session_changed", peer=str(event.peer), state=event.state, reason=event.reason
             )
             self._on_event(event)
+
+    def _note_carried(self, event: SessionEvent, carried: Carried) -> None:
+        known = self._carried.pop(event.peer, NOT_KNOWN)
+        if event.state is SessionState.UP:
+            self._carried[event.peer] = carried
+            if carried.unsaid and carried.unsaid != known.unsaid:
+                log.warning(
+                    "announcements_unsaid", peer=str(event.peer), prefixes=len(carried.unsaid)
+                )
 
     def lose(self, reason: str) -> None:
         """All of them are down."""
@@ -81,43 +111,25 @@ class Sessions:
                 self.note(SessionEvent(peer, SessionState.DOWN, reason), now)
 
     def alarms(self, bgp: Bgp, now: float) -> list[str]:
-        """Why peers are down that have been so for a while, and what to look at."""
+        """What keeps peers from hearing all that they should, and what to look at.
+
+        Why they are down that have been so for a while, what the sessions of others do not carry,
+        and what those have no next hop for.
+        """
         return [
-            explain_down(peer, self._reasons.get(peer.address, ""))
-            for peer in bgp.peers
-            if (state := self._states.get(peer.address)) is not None
-            and state[0] is SessionState.DOWN
-            and state[1] <= now - DOWN_DELAY_S
-        ]
-
-
-class Unsaid:
-    """What peers were not told since their sessions have no next hop for it: the first of each."""
-
-    def __init__(self) -> None:
-        self._first: dict[IPAddress, Announcement] = {}
-
-    def note(self, command: str, desired: frozenset[Announcement]) -> None:
-        """Take what a relay could not say, if it is of that kind."""
-        match = _UNSAID.fullmatch(command)
-        if match is None or self._first.get(peer := ip_address(match[1])) in desired:
-            return
-        found = next((each for each in desired if str(each.prefix) == match[2]), None)
-        if found is not None:
-            self._first[peer] = found
-
-    def forget(self, peer: IPAddress) -> None:
-        """A session begins or ends: all is told anew."""
-        self._first.pop(peer, None)
-
-    def alarms(self, desired: frozenset[Announcement]) -> list[str]:
-        """A sentence for each peer that lacks something still desired."""
-        return [
-            f"BGP peer {peer} is not told of {each.prefix}: this end of its session has no address "
-            "of that family for the next hop; give the interface one and have the session begin "
-            "anew, or set next_hop"
-            for peer, each in self._first.items()
-            if each in desired
+            *(
+                explain_down(peer, self._reasons.get(peer.address, ""))
+                for peer in bgp.peers
+                if (state := self._states.get(peer.address)) is not None
+                and state[0] is SessionState.DOWN
+                and state[1] <= now - DOWN_DELAY_S
+            ),
+            *(
+                explain_uncarried(peer, family)
+                for peer in bgp.peers
+                for family in sorted(peer.carried - self.families.get(peer.address, peer.carried))
+            ),
+            *(explain_unsaid(peer, prefixes) for peer, prefixes in self.unsaid.items()),
         ]
 
 

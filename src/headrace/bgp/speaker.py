@@ -23,13 +23,14 @@ from headrace.bgp.link import (
     count_choices,
 )
 from headrace.bgp.program import Program
-from headrace.bgp.sessions import Sessions, State, Unsaid, Watch, WatchState
+from headrace.bgp.sessions import Sessions, State, Watch, WatchState
 from headrace.bgp.supervisor import Supervisor
 from headrace.model import (
     Announcement,
     Bgp,
     Family,
     IPAddress,
+    IPNetwork,
     SessionEvent,
     SpeakerKind,
     UnavailableError,
@@ -60,7 +61,6 @@ class BgpSpeaker:
         self._directory = directory
         self._socket_path = directory / "relay.sock"
         self._sessions = Sessions(on_event)
-        self._unsaid = Unsaid()
         self._watch = Watch()
         self._helper = BfdHelper(directory / "bfd")
         self._supervisor = Supervisor(self._socket_path, self, self._known)
@@ -79,6 +79,19 @@ class BgpSpeaker:
         return self._sessions.states
 
     @property
+    def families(self) -> Mapping[IPAddress, frozenset[Family]]:
+        """What both ends of sessions that are up carry; of one that is not there, it is not known.
+
+        A relay that an earlier Headrace started does not say.
+        """
+        return self._sessions.families
+
+    @property
+    def unsaid(self) -> Mapping[IPAddress, frozenset[IPNetwork]]:
+        """What peers are not told of, since their sessions have no next hop for it."""
+        return self._sessions.unsaid
+
+    @property
     def watched(self) -> Mapping[IPAddress, WatchState]:
         """What BFD says of the peers it has sessions with, and the monotonic time that began."""
         return self._helper.watch.states | self._watch.states
@@ -95,17 +108,20 @@ class BgpSpeaker:
         """What is wrong at the moment and does not show in the sessions, a sentence each."""
         if self._bgp is None:
             return ()
-        name = "the BGP speaker" if self._program is None else self._program.name
-        why = self._supervisor.refusal or "it is started again"
-        lost = f"{name} is not running: nothing is announced; {why}"
         now = time.monotonic()
+        is_lost = self._supervisor.is_lost
+        sessions = [self._loss()] if is_lost else self._sessions.alarms(self._bgp, now)
         watch = self._watch.alarms(self._bgp, self.sessions, now)
         return (
-            *([lost] if self._supervisor.is_lost else self._sessions.alarms(self._bgp, now)),
+            *sessions,
             *([*watch, *self._slowness()] if self._bgp.speaker is SpeakerKind.BIRD else []),
-            *self._unsaid.alarms(self._desired or frozenset()),
             *self._helper.alarms(self.sessions),
         )
+
+    def _loss(self) -> str:
+        """That no speaker runs, and why."""
+        why = self._supervisor.trouble or "it is started again"
+        return f"{self._name} is not running: nothing is announced; {why}"
 
     def _slowness(self) -> list[str]:
         """That BIRD has more to read than it can in time."""
@@ -155,7 +171,8 @@ class BgpSpeaker:
         """Make this the whole set that peers hear; returns when the speaker has acknowledged it.
 
         The set is kept and told to every peer whose session comes up. Raises UnavailableError when
-        there is no bgp section to announce by, or the speaker does not answer. Who gives up
+        there is no bgp section to announce by, or the speaker does not answer; at once where none
+        runs and none will be started within a second, as when it cannot be. Who gives up
         earlier and asks again gains nothing for one that is silent: its time is counted from the
         first.
         """
@@ -207,13 +224,11 @@ class BgpSpeaker:
         """Take what a relay tells."""
         match event:
             case SessionChanged():
-                self._unsaid.forget(event.event.peer)
-                self._sessions.note(event.event, event.since)
+                self._sessions.note(event.event, event.since, event.carried)
             case WatchChanged():
                 self._watch.note(event)
             case CommandRefused():
                 log.warning("speaker_refused", command=event.command)
-                self._unsaid.note(event.command, self._desired or frozenset())
 
     def lose(self, reason: str) -> None:
         """The speaker is gone."""
@@ -225,7 +240,7 @@ class BgpSpeaker:
 
     @property
     def _name(self) -> str:
-        return "the speaker" if self._program is None else self._program.name
+        return "the BGP speaker" if self._program is None else self._program.name
 
     @property
     def _link(self) -> RelayLink | None:
@@ -297,10 +312,11 @@ class BgpSpeaker:
             return []
         self._warn_of_unheard(self._bgp, announcements)
         while True:
-            await self._supervisor.linked.wait()
-            if self._link is not None:
-                with contextlib.suppress(LinkLostError):
-                    return await self._tell_over(self._link)
+            link = await self._supervisor.wait_for_link()
+            if link is None:
+                raise UnavailableError(self._loss())
+            with contextlib.suppress(LinkLostError):
+                return await self._tell_over(link)
             await asyncio.sleep(0)
 
     async def _tell_over(self, link: RelayLink) -> list[str]:

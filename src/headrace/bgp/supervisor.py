@@ -11,7 +11,7 @@ import structlog
 
 from headrace.bgp.link import Event, Hello, LinkLostError, RelayLink
 from headrace.bgp.process import Process
-from headrace.bgp.program import Program, tail
+from headrace.bgp.program import Program, last_words, tail
 from headrace.bgp.relay.daemon_end import handover_path
 from headrace.bgp.relay.messages import LIMIT_LINE_BYTES, PROTOCOL_VERSION
 from headrace.model import Announcement, ProtocolError, UnavailableError
@@ -25,6 +25,9 @@ STOP_TIMEOUT_S = 5.0
 RESTART_S_MIN = 0.1
 RESTART_S_MAX = 30.0
 """A child that keeps dying is started again ever later, up to this."""
+
+PATIENCE_S = 1.0
+"""Who has something to tell waits for a child that is started again within this."""
 
 STEADY_S = 60.0
 """A child that lived this long did not fail to start; the next restart is at once."""
@@ -64,7 +67,8 @@ class Supervisor:
         self.link: RelayLink | None = None
         self.linked = asyncio.Event()
         self.is_lost = False  # it has been there, and is not now
-        self.refusal = ""  # why it could not be started at the last try; empty: it could
+        self.trouble = ""  # why there is none, as far as is known
+        self._is_absent = False  # there is none, and will not be for a while
         self.inherited: frozenset[Announcement] | None = None  # from a former daemon; None: no one
         self.has_inherited = asyncio.Event()  # that is known
         self._socket_path = socket_path
@@ -72,6 +76,7 @@ class Supervisor:
         self._known = known
         self._program: Program | None = None
         self._process: Process | None = None
+        self._known_so = asyncio.Event()  # linked, or absent
         self._unlinked = asyncio.Event()
         self._unlinked.set()
         self._changed = asyncio.Event()  # another program is wanted, or an end
@@ -107,8 +112,15 @@ class Supervisor:
         """Run this one from its next start on; None for none. What runs is not touched."""
         self._program = program
         self.is_lost = self.is_lost and program is not None
-        self.refusal = ""
+        self.trouble = ""
+        self._be_absent(absent=False)
         self._changed.set()
+
+    async def wait_for_link(self) -> RelayLink | None:
+        """The connection, once there is one; None where there is no process and none soon."""
+        while self.link is None and not self._is_absent:
+            await self._known_so.wait()  # and look again: it may be lost by now
+        return self.link
 
     def stop(self) -> None:
         """Start nothing any more; `run` returns once the process has ended."""
@@ -150,6 +162,7 @@ class Supervisor:
             await happens(self._changed, self._backoff(0.0))
             return
         self._process = process
+        self._be_absent(absent=False)
         self._ended.clear()
         try:
             async with asyncio.TaskGroup() as group:
@@ -167,7 +180,12 @@ class Supervisor:
             output = tail(self._program.output)
             name = self._program.name
             log.error("speaker_ended", name=name, pid=process.pid, status=status, output=output)
-            await happens(self._changed, self._backoff(time.monotonic() - started))
+            wait_s = self._backoff(time.monotonic() - started)
+            if wait_s > PATIENCE_S:
+                said = last_words(output) or f"its log in {self._program.output.parent} says why"
+                self.trouble = f"it ends again and again: {said}"
+                self._be_absent(absent=True)
+            await happens(self._changed, wait_s)
 
     def _adopt(self) -> Process | None:
         """What a former daemon left; one that is not wanted ends once it has said what it held."""
@@ -187,12 +205,24 @@ class Supervisor:
         try:
             process = self._program.start()
         except UnavailableError as error:
-            self.is_lost, self.refusal = True, str(error)
+            self.is_lost, self.trouble = True, str(error)
+            self._be_absent(absent=True)
             log.error("speaker_not_started", name=self._program.name, reason=str(error))  # noqa: TRY400
             return None
-        self.refusal = ""
         log.info("speaker_started", name=self._program.name, pid=process.pid)
         return process
+
+    def _be_absent(self, *, absent: bool) -> None:
+        """Note whether there is none, and will not be for a while."""
+        self._is_absent = absent
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Let those go who wait for a link, or have them wait, as things are now."""
+        if self._is_absent or self.link is not None:
+            self._known_so.set()
+        else:
+            self._known_so.clear()
 
     async def _kill_unless_linked(self) -> None:
         """End a program whose relay stays away: it cannot be told anything."""
@@ -258,8 +288,9 @@ class Supervisor:
             "relay_connected", announcements=len(hello.announcements), sessions=len(hello.sessions)
         )
         self.link = link
-        self.is_lost = False
+        self.is_lost, self.trouble = False, ""
         self.linked.set()
+        self._let_go()
         self._unlinked.clear()
         try:
             self._owner.meet(hello)
@@ -270,6 +301,7 @@ class Supervisor:
             if self.link is link:
                 self.link = None
                 self.linked.clear()
+                self._let_go()
                 self._unlinked.set()
 
     async def _greet(self, link: RelayLink) -> None:

@@ -50,6 +50,7 @@ from headrace.model import (
     LbError,
     Path,
     Port,
+    PortMode,
     RememberedFlow,
     Target,
     UnavailableError,
@@ -273,7 +274,7 @@ class Controller:
         The kernel tells nobody of a link that somebody detached.
         """
         while True:
-            if "missing" in self._world.dataplane.modes().values():
+            if PortMode.MISSING in self._world.dataplane.modes().values():
                 self.wake()
             in_force = self._forwarder.in_force
             if in_force is not None:
@@ -423,7 +424,7 @@ class Controller:
 
     def _is_attached(self) -> bool:
         """Whether VIP packets can come in at all."""
-        return any(mode != "missing" for mode in self._world.dataplane.modes().values())
+        return any(mode != PortMode.MISSING for mode in self._world.dataplane.modes().values())
 
 
 def restore(store: Store, initial: Document | None) -> tuple[Document, int]:

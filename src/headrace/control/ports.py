@@ -19,12 +19,15 @@ from headrace.model import (
     Document,
     Encapsulation,
     Explanation,
+    Family,
     Flow,
     Forwarding,
     IPAddress,
+    IPNetwork,
     OuterSources,
     Path,
     Port,
+    PortMode,
     ProbeTarget,
     Reach,
     RememberedFlow,
@@ -249,8 +252,8 @@ class Dataplane(Protocol):
         """Run on exactly these interfaces."""
         ...
 
-    def modes(self) -> dict[str, str]:
-        """Each attached interface's XDP mode: native, generic, missing."""
+    def modes(self) -> dict[str, PortMode]:
+        """How XDP runs on each attached interface."""
         ...
 
     def explain(self, flows: Iterable[Flow]) -> list[Explanation]:
@@ -292,6 +295,16 @@ class Speaker(Protocol):
     @property
     def watched(self) -> Mapping[IPAddress, tuple[BfdState, float]]:
         """What BFD says of the peers it has sessions with, and the monotonic time that began."""
+        ...
+
+    @property
+    def families(self) -> Mapping[IPAddress, frozenset[Family]]:
+        """What both ends of sessions that are up carry; of one not there, it is not known."""
+        ...
+
+    @property
+    def unsaid(self) -> Mapping[IPAddress, frozenset[IPNetwork]]:
+        """What peers are not told of, since their sessions have no next hop for it."""
         ...
 
     async def configure(self, bgp: Bgp | None) -> None:

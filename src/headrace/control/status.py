@@ -41,6 +41,7 @@ from headrace.model import (
     OperatorState,
     Path,
     Pool,
+    PortMode,
     Reach,
     Service,
     ServiceKey,
@@ -103,7 +104,9 @@ class _Told:
     aggregates: tuple[IPNetwork, ...]  # those of them that stand for others
     withheld: frozenset[IPNetwork]  # that every peer's policies reject
     heard: frozenset[IPNetwork]  # over sessions that are up
-    families: frozenset[Family]  # that a session carries
+    unsaid: frozenset[IPNetwork]  # those that a session which is up has no next hop for
+    families: frozenset[Family]  # that a session is to carry
+    asked: frozenset[Family]  # that a session is to carry which is up
     up: frozenset[Family]  # that a session carries which is up
 
     def routes_of(self, service: Service) -> list[IPNetwork]:
@@ -154,13 +157,17 @@ class StatusBuilder:
             verdicts=tuple(self._dataplane.verdict_counts()),
             drain=drain,
             drain_left_s=left_s,
-            problems=(
-                *state.problems,
-                *self._speaker.alarms(),
-                *_problems(ports, peers),
-                *_distrusted(state),
-                *_unserved(services),
-                *_troubles(pools, document),
+            problems=tuple(
+                dict.fromkeys(  # what the speaker refuses, it may tell as an alarm too
+                    (
+                        *state.problems,
+                        *self._speaker.alarms(),
+                        *_problems(ports),
+                        *_distrusted(state),
+                        *_unserved(services),
+                        *_troubles(pools, document),
+                    )
+                )
             ),
         )
 
@@ -178,15 +185,17 @@ class StatusBuilder:
             "all", (announced,), lambda: frozenset(a.prefix for a in announced)
         )
         carried = {peer.address: peer.carried for peer in (bgp.peers if bgp else ())}
+        up = [peer.address for peer in peers if peer.state is SessionState.UP]
+        families, unsaid = self._speaker.families, self._speaker.unsaid
         return _Told(
             prefixes,
             tuple(each for each in (bgp.aggregate if bgp else ()) if each in prefixes),
             withheld.from_all,
             frozenset().union(*(peer.announced for peer in peers)),
+            frozenset().union(*(unsaid.get(peer, frozenset()) for peer in up)),
             frozenset().union(*carried.values()),
-            frozenset().union(
-                *(carried[peer.address] for peer in peers if peer.state is SessionState.UP)
-            ),
+            frozenset().union(*(carried[peer] for peer in up)),
+            frozenset().union(*(carried[peer] & families.get(peer, carried[peer]) for peer in up)),
         )
 
     def _services(
@@ -362,8 +371,23 @@ def _why_not(service: Service, strength: Strength, state: NodeState, told: _Told
     if routes and told.withheld.issuperset(routes):
         what = "its route" if service.prefix in routes else f"its aggregate {routes[0]}"
         return f"the export policies of every BGP peer reject {what}; see bgp.policies"
+    return _unheard(family, routes, told)
+
+
+def _unheard(family: Family, routes: list[IPNetwork], told: _Told) -> str:
+    """What of the sessions keeps routes from being heard that peers are to hear."""
+    if family in told.asked - told.up:
+        return (
+            f"no BGP session that is up carries IPv{family.version} prefixes: the routers did not "
+            f"agree to them; enable (activate) {family} unicast for this node there"
+        )
     if family not in told.up:
         return f"no BGP session that carries IPv{family.version} prefixes is up"
+    if routes and told.unsaid.issuperset(routes) and told.heard.isdisjoint(routes):
+        return (
+            f"no BGP session that is up has an IPv{family.version} address for the next hop; give "
+            "this end's interface one and have the session begin anew, or set next_hop"
+        )
     if routes and told.heard.isdisjoint(routes):
         return "the BGP peers whose sessions are up reject its route, and the others are down"
     return ""
@@ -380,6 +404,8 @@ def _peers(
         state, since = speaker.sessions.get(peer.address, (SessionState.DOWN, time.monotonic()))
         bfd, _ = speaker.watched.get(peer.address, (BfdState.DOWN, 0.0))
         rejected = withheld.by_peer.get(peer.address, frozenset())
+        unsaid = speaker.unsaid.get(peer.address, frozenset())
+        carried = peer.carried & speaker.families.get(peer.address, peer.carried)
         yield PeerView(
             address=peer.address,
             as_number=peer.as_number,
@@ -389,7 +415,7 @@ def _peers(
             announced=tuple(
                 prefix
                 for prefix in prefixes
-                if Family.of(prefix) in peer.carried and prefix not in rejected
+                if Family.of(prefix) in carried and prefix not in rejected and prefix not in unsaid
             )
             if state is SessionState.UP
             else (),
@@ -397,11 +423,11 @@ def _peers(
         )
 
 
-def _problems(ports: tuple[PortView, ...], peers: tuple[PeerView, ...]) -> Iterator[str]:
+def _problems(ports: tuple[PortView, ...]) -> Iterator[str]:
+    """What is wrong with interfaces; of peers, the speaker tells what and why."""
     if not ports:
         yield "no interface is attached; name some under node.interfaces"
-    yield from (f"interface {p.name} is gone" for p in ports if p.mode == "missing")
-    yield from (f"BGP peer {p.address} is down" for p in peers if p.state is SessionState.DOWN)
+    yield from (f"interface {p.name} is gone" for p in ports if p.mode is PortMode.MISSING)
 
 
 def _distrusted(state: NodeState) -> Iterator[str]:

@@ -11,6 +11,7 @@ from headrace.model import (
     Health,
     IPAddress,
     IPNetwork,
+    PortMode,
     SessionState,
     VerdictCount,
 )
@@ -69,7 +70,7 @@ class PortView:
     """One attached interface."""
 
     name: str
-    mode: str  # native | generic | missing
+    mode: PortMode
 
 
 @dataclass(frozen=True, slots=True)

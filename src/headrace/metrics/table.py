@@ -9,7 +9,7 @@ from functools import partial
 
 from headrace.metrics.metric import Kind, Metric, Sample
 from headrace.metrics.scene import Scene, label_text
-from headrace.model import BfdState, Health, OperatorState, SessionState
+from headrace.model import BfdState, Health, OperatorState, PortMode, SessionState
 
 _COUNTER, _GAUGE = Kind.COUNTER, Kind.GAUGE
 _SERVICE = ("service",)
@@ -18,7 +18,6 @@ _WAY = ("endpoint", "encapsulation", "dscp")
 _PEER = ("peer", "as")
 _VERDICT = ("verdict", "action")
 
-_PORT_MODES = ("native", "generic", "missing")
 _DRAINS = ("active", "draining", "drained")
 _HEALTHS = (*Health, None)
 
@@ -43,7 +42,7 @@ def _drain(scene: Scene) -> Iterator[Sample]:
 
 def _ports(scene: Scene) -> Iterator[Sample]:
     modes = [port.mode for port in scene.status.ports]
-    for mode in _PORT_MODES:
+    for mode in PortMode:
         yield label_text(mode=mode), modes.count(mode)
 
 

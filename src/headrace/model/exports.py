@@ -28,7 +28,7 @@ from headrace.model.limits import (
     LIMIT_STATEMENTS,
 )
 from headrace.model.problems import Finding, Location
-from headrace.model.values import Family, IPAddress, IPNetwork
+from headrace.model.values import Family, IPAddress
 
 
 class _Section(BaseModel):
@@ -184,12 +184,8 @@ def way_of(
         for statement in policies.get(name, ())
         if statement.conditions.peers is not None
     }
-    held = {name for name in asked if any(_holds(each, peer) for each in peer_sets.get(name, ()))}
+    held = {name for name in asked if any(peer in each for each in peer_sets.get(name, ()))}
     return Way(export, default, frozenset(held))
-
-
-def _holds(prefix: IPNetwork, address: IPAddress) -> bool:
-    return prefix.version == address.version and address in prefix
 
 
 def check_names(

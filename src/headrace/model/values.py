@@ -337,6 +337,17 @@ class Port:
     members: tuple[int, ...] = ()  # of a bond, by ifindex: XDP is told packets came in by them
 
 
+class PortMode(StrEnum):
+    """How XDP runs on an interface that the data plane is to be attached to."""
+
+    NATIVE = "native"
+    """In the driver."""
+    GENERIC = "generic"
+    """Behind the driver, on packets that the kernel has copied."""
+    MISSING = "missing"
+    """Not at all: its device is gone, or its link."""
+
+
 class Family(StrEnum):
     """The address family of the prefixes that a session carries."""
 

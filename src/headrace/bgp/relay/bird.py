@@ -9,9 +9,19 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .bird_text import Notice, Replies, Reply, read_sessions, read_watched, render_routes, unsaid_of
+from .bird_text import (
+    Notice,
+    Replies,
+    Reply,
+    name_of,
+    read_channels,
+    read_sessions,
+    read_watched,
+    render_routes,
+    unsaid_of,
+)
 from .daemon_side import DaemonSide
-from .messages import Announce, Command, HandOver, Lines, Side
+from .messages import Announce, Command, HandOver, Lines, Route, Side, version_of
 from .wanted import Wanted
 
 POLL_S = 0.25
@@ -27,6 +37,7 @@ RETRY_S = 10.0
 """Until a withdrawal that no daemon waits for is tried again, when it was refused."""
 
 SHOW_SESSIONS = 'show protocols "peer_*"'
+SHOW_SESSION = 'show protocols all "{name}"'
 SHOW_WATCHED = "show bfd sessions"
 CONFIGURE = "configure"
 GRACEFUL = "graceful restart"
@@ -57,6 +68,9 @@ class BirdRelay:
         self._answer_handover: Callable[[Reply, float], None] | None = None
         self._daemon = DaemonSide(own_pid, wanted)
         self._reasons: dict[str, str] = {}  # why a session is about to end
+        self._begun: dict[str, float] = {}  # sessions that came up then, and what they carry?
+        self._channels: dict[str, dict[int, bool] | None] = {}  # as BIRD shows those that are up
+        self._invalid: dict[str, dict[str, Route | None]] = {}  # what BIRD would not say to whom
         self._waiting: deque[_Asked] = deque()  # the first has been sent
         self._lines = Lines()
         self._replies = Replies()
@@ -95,6 +109,7 @@ class BirdRelay:
         """Withdraw, in its steps, when the daemon stays away; look at the sessions now and then."""
         if self._wanted.expire(now) or (self._retry_at is not None and now >= self._retry_at):
             self._retry_at = None
+            self._tell_unsaid()
             self._configure(now, self._retry_if_refused)
         if now >= self._poll_at and not self._waiting:
             self._poll_at = now + POLL_S
@@ -159,28 +174,49 @@ class BirdRelay:
         """Take a change of a session, or why there will be one."""
         prefix = unsaid_of(notice.reason)
         if prefix is not None:
-            what = f"no own address for the next hop of {prefix}"
-            self._daemon.tell(type="refused", command=f"neighbor {notice.peer} announce: {what}")
+            route = self._wanted.routes_for(notice.peer).get(prefix)
+            self._invalid.setdefault(notice.peer, {})[prefix] = route
+            self._tell_unsaid()
         elif notice.state is None:
             self._reasons[notice.peer] = notice.reason
         elif notice.state == "up":
-            if notice.peer not in self._daemon.sessions:
-                self._daemon.session_up(notice.peer, now)
+            self._learn(notice.peer, now)
         else:
             reason = self._reasons.pop(notice.peer, "")
             if notice.peer in self._daemon.sessions:  # why others stay down, a look tells
-                self._daemon.session_down(notice.peer, reason, now)
+                self._session_down(notice.peer, reason, now)
 
     def _take_sessions(self, reply: Reply, now: float) -> None:
         """Tell of what the notices did not tell: a socket that is full loses some."""
         shown = read_sessions(reply.lines)
         for peer in self._daemon.sessions.keys() - shown.keys():
-            self._daemon.session_down(peer, "", now)
+            self._session_down(peer, "", now)
         for peer, state in shown.items():
             if not state.is_up:
-                self._daemon.session_down(peer, state.reason, now)
-            elif peer not in self._daemon.sessions:
-                self._daemon.session_up(peer, now)
+                self._session_down(peer, state.reason, now)
+            else:
+                self._learn(peer, now)
+
+    def _learn(self, peer: str, now: float) -> None:
+        """Ask what a session carries that has come up, then tell of both."""
+        if peer in self._daemon.sessions or peer in self._begun:
+            return
+        self._begun[peer] = now
+
+        def take(reply: Reply, _now: float) -> None:
+            since, shown = self._begun.pop(peer), read_sessions(reply.lines).get(peer)
+            if shown is not None and shown.is_up:
+                channels = read_channels(reply.lines)
+                self._channels[peer] = channels
+                self._daemon.session_up(peer, since, channels)
+                self._tell_unsaid()
+
+        self._ask(SHOW_SESSION.format(name=name_of(peer)), take, now)
+
+    def _session_down(self, peer: str, reason: str, now: float) -> None:
+        self._channels.pop(peer, None)
+        self._invalid.pop(peer, None)
+        self._daemon.session_down(peer, reason, now)
 
     def _take_watched(self, reply: Reply, now: float) -> None:
         shown = read_watched(reply.lines)
@@ -194,6 +230,7 @@ class BirdRelay:
             case Announce():
                 self._wanted.take(order)
                 self._retry_at = None
+                self._tell_unsaid()
                 self._configure(now, self._answerer(order.id))
             case Command():
                 self._ask(order.text, self._answerer(order.id), now)
@@ -213,6 +250,22 @@ class BirdRelay:
         return answer
 
     # What follows
+
+    def _tell_unsaid(self) -> None:
+        """Tell of what sessions have no next hop for, or what BIRD itself would not say."""
+        for peer, channels in self._channels.items():
+            invalid, routes = self._invalid.get(peer, {}), self._wanted.routes_for(peer)
+            unsaid = {prefix for prefix, route in invalid.items() if routes.get(prefix) == route}
+            hops = channels or {}
+            if not all(hops.values()):
+                extended = self._wanted.peers[peer].extended if routes else False
+                unsaid.update(
+                    prefix
+                    for prefix, route in routes.items()
+                    if not hops.get(version_of(prefix), True)
+                    and not _gives_hop(route, 6 if extended else version_of(prefix))
+                )
+            self._daemon.note_carried(peer, channels, unsaid & routes.keys())
 
     def _configure(self, now: float, take: Callable[[Reply, float], None]) -> None:
         """Have BIRD read what is wanted, unless it has just that."""
@@ -243,6 +296,11 @@ class BirdRelay:
         self._waiting.append(_Asked(text, take, now))
         if self._is_ready and len(self._waiting) == 1:
             self._output += f"{text}\n".encode()
+
+
+def _gives_hop(route: Route, version: int) -> bool:
+    """Whether a route names a next hop that such a session can say."""
+    return route.next_hop is not None and version_of(route.next_hop) == version
 
 
 def _refusal(problem: str) -> Reply:

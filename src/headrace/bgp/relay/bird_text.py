@@ -20,6 +20,8 @@ _NOTICE = re.compile(
     r"\+" + _NAME + r": (?:State changed to (\w+)|((?:Received|Error|Socket): .*|Invalid route .*))"
 )
 _UNSAID = re.compile(r"Invalid route (\S+) withdrawn")
+_CHANNEL_ENDS = frozenset(("DOWN", "FLUSHING", "STOP"))
+_NO_HOPS = frozenset(("::", "0.0.0.0"))  # noqa: S104 - nothing is bound
 _BFD_STATES = {"AdminDown": "admin_down", "Down": "down", "Init": "init", "Up": "up"}
 _BFD = re.compile(rf"(\S+)\s+\S+\s+({'|'.join(_BFD_STATES)})\s")
 
@@ -102,6 +104,26 @@ def read_sessions(lines: Iterable[str]) -> dict[str, PeerState]:
     """The sessions in what `show protocols` printed, by peer."""
     matches = filter(None, map(_PROTOCOL.match, lines))
     return {peer_of(match[1]): PeerState(match[2] == "Established", match[3]) for match in matches}
+
+
+def read_channels(lines: Iterable[str]) -> dict[int, bool] | None:
+    """The IP versions that a session carries, and whether it has a next hop of its own for each.
+
+    Of what `show protocols all` printed for one session; None where that shows no channel. Those
+    are down that the router did not agree to.
+    """
+    channels: dict[int, bool] = {}
+    version = 0
+    for line in lines:
+        words = line.split()
+        match words:
+            case ["Channel", "ipv4" | "ipv6" as name]:
+                version = int(name[-1])
+            case ["State:", state, *_] if version and state not in _CHANNEL_ENDS:
+                channels[version] = True
+            case ["BGP", "Next", "hop:", hop, *_] if version in channels:
+                channels[version] = hop not in _NO_HOPS
+    return channels if version else None
 
 
 def read_watched(lines: Iterable[str]) -> dict[str, str]:

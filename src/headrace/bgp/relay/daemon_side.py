@@ -1,7 +1,7 @@
 """The relay's side towards the daemon, without I/O: what is said to it, and whether it is there."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from .messages import (
     PROTOCOL_VERSION,
@@ -21,6 +21,8 @@ class DaemonSide:
     def __init__(self, speaker_pid: int, wanted: Wanted) -> None:
         self.sessions: dict[str, float] = {}  # those that are up, and since when
         self.watched: dict[str, tuple[str, float]] = {}  # what BFD says, and since when
+        self._families: dict[str, list[int]] = {}  # of sessions that are up, where it is known
+        self._unsaid: dict[str, list[str]] = {}  # prefixes that a session has no next hop for
         self._refusals: dict[str, str] = {}  # why those that are down are, as this daemon knows
         self._speaker_pid = speaker_pid
         self._wanted = wanted
@@ -45,6 +47,8 @@ class DaemonSide:
             speaker=self._speaker_pid,
             announcements=encode_routes(self._wanted.routes),
             sessions=list(self.sessions.items()),
+            families=self._families,
+            unsaid=self._unsaid,
             watched=[[peer, state, since] for peer, (state, since) in self.watched.items()],
         )
 
@@ -63,15 +67,32 @@ class DaemonSide:
         """What came of a request."""
         self.tell(type="answer", id=request_id, problems=problems, lines=lines)
 
-    def session_up(self, peer: str, now: float) -> None:
-        """A session is established."""
+    def session_up(self, peer: str, now: float, families: Iterable[int] | None) -> None:
+        """A session is established; the IP versions that both ends carry, if that is known."""
         self.sessions[peer] = now
+        self._forget(peer)
+        self._note_families(peer, families)
         self._refusals.pop(peer, None)
-        self.tell(type="session", peer=peer, state="up", since=now, reason="")
+        self._tell_up(peer)
+
+    def note_carried(
+        self, peer: str, families: Iterable[int] | None, unsaid: Iterable[str]
+    ) -> None:
+        """What a session carries, and all that it has no next hop for: told at each change."""
+        known = self._families.get(peer), self._unsaid.get(peer, [])
+        now = None if families is None else sorted(families), sorted(unsaid)
+        if peer not in self.sessions or now == known:
+            return
+        self._forget(peer)
+        self._note_families(peer, families)
+        if now[1]:
+            self._unsaid[peer] = now[1]
+        self._tell_up(peer)
 
     def session_down(self, peer: str, reason: str, now: float) -> None:
         """A session has ended, or did not begin; the latter is told once for each new reason."""
         was_up = self.sessions.pop(peer, None) is not None
+        self._forget(peer)
         if was_up or (reason and self._refusals.get(peer) != reason):
             self._refusals[peer] = reason
             self.tell(type="session", peer=peer, state="down", since=now, reason=reason)
@@ -90,6 +111,25 @@ class DaemonSide:
         """One message, unless nobody is there to hear it."""
         if self._connected:
             self._output += f"{json.dumps(message)}\n".encode()
+
+    def _tell_up(self, peer: str) -> None:
+        self.tell(
+            type="session",
+            peer=peer,
+            state="up",
+            since=self.sessions[peer],
+            reason="",
+            families=self._families.get(peer),
+            unsaid=self._unsaid.get(peer, []),
+        )
+
+    def _note_families(self, peer: str, families: Iterable[int] | None) -> None:
+        if families is not None:
+            self._families[peer] = sorted(families)
+
+    def _forget(self, peer: str) -> None:
+        self._families.pop(peer, None)
+        self._unsaid.pop(peer, None)
 
     def data_to_send(self) -> bytes:
         """The bytes for the daemon since the last call."""

@@ -7,6 +7,7 @@ session comes up. ExaBGP itself remembers no route (`adj-rib-out false`): one me
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 from .daemon_side import DaemonSide
 from .exabgp_text import Ears, attributes_of, commands
@@ -16,8 +17,23 @@ from .wanted import Wanted
 LIMIT_ANSWER_LINES = 16_384
 """64 peers of about 60 lines each, as `show neighbor configuration` prints them, fit four times."""
 
+_UNICAST = {"ipv4 unicast": 4, "ipv6 unicast": 6}
+_EXTENDED = "ipv4 unicast ipv6"
+
 RETRY_S = 10.0
 """Until what ExaBGP refused is told again where no daemon is there to tell the next set."""
+
+
+class _Agreed(NamedTuple):
+    """What both ends of a session carry."""
+
+    families: tuple[int, ...]
+    extended: bool  # IPv4 with IPv6 next hops
+
+    def carried(self, terms: Terms) -> list[int]:
+        """The IP versions of prefixes that a peer on such terms hears."""
+        lacks_4 = terms.extended and not self.extended
+        return [version for version in self.families if version != 4 or not lacks_4]
 
 
 class _Session:
@@ -29,8 +45,8 @@ class _Session:
     def __init__(self, local: str, beside: str | None, doubtful: set[str]) -> None:
         self.local = local
         self.beside = beside
+        self.agreed: _Agreed | None = None  # None: it is not known
         self.heard: dict[str, str | None] = dict.fromkeys(doubtful)
-        self.unsayable: set[str] = set()  # prefixes that have no next hop here
         self.end_of_rib_due = True
 
 
@@ -68,6 +84,7 @@ class ExabgpRelay:
         self._daemon = DaemonSide(exabgp_pid, wanted)
         self._sessions: dict[str, _Session] = {}
         self._doubtful: dict[str, set[str]] = {}
+        self._agreed: dict[str, _Agreed] = {}  # of sessions that begin
         self._untold: set[str] = set()  # peers that may have to hear something
         self._unanswered: deque[_Asked] = deque()
         self._announce_ids: list[int] = []
@@ -161,10 +178,13 @@ class ExabgpRelay:
             self._daemon.tell(type="refused", command=command.text)
 
     def _observe(self, line: str, now: float) -> None:
-        """Take a session event; every other event of ExaBGP's passes by."""
+        """Take an event of a session; every other event of ExaBGP's passes by."""
         try:
             neighbor = json.loads(line)["neighbor"]
             peer, local = neighbor["address"]["peer"], neighbor["address"]["local"]
+            if "negotiated" in neighbor:  # ahead of `up`
+                self._agreed[peer] = _read_agreed(neighbor["negotiated"])
+                return
             state = neighbor["state"]
         except (ValueError, KeyError, TypeError, RecursionError):
             return
@@ -174,15 +194,18 @@ class ExabgpRelay:
             self._session_down(peer, str(neighbor.get("reason", "")), now)
 
     def _session_up(self, peer: str, local: str, now: float) -> None:
+        agreed = self._agreed.pop(peer, None)
         if local == "None":
             # A reload between connect and up makes ExaBGP forget the address it had found; without
             # a next hop nothing can be announced, and the next connection knows it again.
             self._send(_Asked(f"neighbor {peer} teardown 4"))
             return
         doubtful = self._doubtful.pop(peer, set())
-        self._sessions[peer] = _Session(local, self._beside(local), doubtful)
+        session = self._sessions[peer] = _Session(local, self._beside(local), doubtful)
+        session.agreed = agreed
         self._untold.add(peer)
-        self._daemon.session_up(peer, now)
+        terms = self._ears(peer, session).terms
+        self._daemon.session_up(peer, now, agreed and agreed.carried(terms))
 
     def _session_down(self, peer: str, reason: str, now: float) -> None:
         """Forget what the peer heard, save what ExaBGP may yet say to it in the next session."""
@@ -192,6 +215,7 @@ class ExabgpRelay:
             if command.peer == peer
             for prefix in command.prefixes
         }
+        self._agreed.pop(peer, None)
         session = self._sessions.pop(peer, None)
         if session is not None:
             doubtful |= {prefix for prefix, heard in session.heard.items() if heard is None}
@@ -262,9 +286,10 @@ class ExabgpRelay:
                 yield _Asked(f"neighbor {peer} announce eor ipv{version} unicast")
 
     def _attributes_for(self, peer: str, session: _Session) -> dict[str, str]:
-        """What a peer is to hear; tells the daemon, once, of what cannot be said to it."""
+        """What a peer is to hear; tells the daemon of what cannot be said to it."""
         ears = self._ears(peer, session)
         found: dict[str, str] = {}
+        unsaid: list[str] = []
         known: dict[tuple[int, Route], str | None] = {}  # most routes are alike
         for prefix, route in self._wanted.routes_for(peer).items():
             if not ears.carries(prefix):
@@ -275,10 +300,10 @@ class ExabgpRelay:
             attributes = known[key]
             if attributes is not None:
                 found[prefix] = attributes
-            elif prefix not in session.unsayable:
-                session.unsayable.add(prefix)
-                what = f"no own address beside {session.local} for the next hop of {prefix}"
-                self._daemon.tell(type="refused", command=f"neighbor {peer} announce: {what}")
+            else:
+                unsaid.append(prefix)
+        families = session.agreed and session.agreed.carried(ears.terms)
+        self._daemon.note_carried(peer, families, unsaid)
         return found
 
     def _ears(self, peer: str, session: _Session) -> Ears:
@@ -289,6 +314,12 @@ class ExabgpRelay:
     def _send(self, command: _Asked) -> None:
         self._unanswered.append(command)
         self._output += f"{command.text}\n".encode()
+
+
+def _read_agreed(negotiated: dict[str, list[str]]) -> _Agreed:
+    """Of ExaBGP's words; raises KeyError or TypeError where they are others."""
+    families = (_UNICAST[name] for name in negotiated["families"] if name in _UNICAST)
+    return _Agreed(tuple(families), _EXTENDED in negotiated["nexthop"])
 
 
 def _asked(peer: str, action: str, prefixes: list[str]) -> Iterator[_Asked]:

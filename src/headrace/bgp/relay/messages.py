@@ -2,9 +2,11 @@
 
 The relay says:
 
-- hello: version, speaker (the pid to supervise), announcements, sessions [[peer, since]],
-  watched [[peer, state, since]]
-- session: peer, state, since, reason
+- hello: version, speaker (the pid to supervise), announcements, sessions [[peer, since]], families
+  {peer: [IP version]}, unsaid {peer: [prefix]}, watched [[peer, state, since]]
+- session: peer, state, since, reason; if it is up, families (the IP versions that both ends carry;
+  null: not known) and unsaid (the prefixes that it has no next hop for), again at each change of
+  those. A relay of an earlier version 4 says neither
 - watched: peer, state (admin_down, down, init, up; null: no session), since: what BFD says
 - refused: command: what the speaker answered with an error
 - answer: id, problems, lines
