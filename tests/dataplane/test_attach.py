@@ -249,6 +249,30 @@ def test_interface_of_another_program_is_named_with_the_remedy_until_it_is_free(
     assert later == {"v0": "native", "v1": "native"}
 
 
+OF_AN_INSTANCE = """
+from headrace.dataplane import Decapsulator, detach_all
+from headrace.model import UnavailableError
+
+plane.attach([port("v0")])
+pins = Path(sys.argv[2])
+try:
+    Decapsulator(pins).attach([port("v0"), port("v1")])
+except UnavailableError as error:
+    print(json.dumps([str(error), sorted(each.name for each in (pins / "links").iterdir())]))
+finally:
+    detach_all(pins)
+"""
+
+
+def test_an_interface_of_another_program_keeps_the_agent_from_no_other_and_names_its_own_option(
+    namespace: str, pins: Path, tmp_path: Path
+) -> None:
+    refused, links = inside(namespace, pins, OF_AN_INSTANCE, str(tmp_path / "tail"))
+
+    assert refused.endswith("end that, or leave v0 out of --interface")
+    assert links == ["v1"]
+
+
 def test_reason_against_native_mode_is_logged_once_while_it_stays(
     namespace: str, pins: Path
 ) -> None:

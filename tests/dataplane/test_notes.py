@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from scapy.layers.inet import ICMP, IP, UDP
+from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6PacketTooBig, IPv6
 from scapy.layers.l2 import Ether
 
@@ -108,15 +108,72 @@ def test_a_flow_that_goes_on_keeps_its_note(plane: Dataplane, vip: str) -> None:
     assert known.idle_s < 30
 
 
-@pytest.mark.parametrize("vip", VIPS)
-def test_an_error_is_no_packet_of_its_flow_and_leaves_no_note(plane: Dataplane, vip: str) -> None:
+def error(vip: str, source_port: int) -> bytes:
+    """What a router says of a packet that the VIP sent in a flow."""
     router, client = ("9.9.9.9", "2001:db8:9::9")[":" in vip], CLIENTS[vip]
     kind = (IPv6, IP)[":" not in vip]
-    error = ICMPv6PacketTooBig(mtu=1400) if ":" in vip else ICMP(type=3, code=4)
-    quoted = kind(src=vip, dst=client) / UDP(sport=53, dport=1000)
-    packet = bytes(Ether(dst=OWN_MAC.hex(":")) / kind(src=router, dst=vip) / error / quoted)
+    too_big = ICMPv6PacketTooBig(mtu=1400) if ":" in vip else ICMP(type=3, code=4)
+    quoted = kind(src=vip, dst=client) / UDP(sport=53, dport=source_port)
+    return bytes(Ether(dst=OWN_MAC.hex(":")) / kind(src=router, dst=vip) / too_big / quoted)
 
-    code, _ = libbpf.run_program(plane.program_fd, packet)
+
+@pytest.mark.parametrize("vip", VIPS)
+def test_an_error_is_no_packet_of_its_flow_and_leaves_no_note(plane: Dataplane, vip: str) -> None:
+    code, _ = libbpf.run_program(plane.program_fd, error(vip, 1000))
 
     assert code == XDP_REDIRECT
     assert plane.remembered_flows(100) == []
+
+
+@pytest.mark.parametrize("vip", VIPS)
+def test_an_error_leaves_its_flow_as_idle_as_it_was(plane: Dataplane, vip: str) -> None:
+    plane.set_tuning(Tuning(udp_idle_s=60))
+    send(plane, vip, 1000)
+    notes = HashMap(plane._loader.map_fds["notes"], layout.FlowKey, layout.Note)
+    key, note = next(iter(notes.items()))
+    note.seen_s -= 30
+    notes.put(key, note)
+
+    libbpf.run_program(plane.program_fd, error(vip, 1000))
+
+    (known,) = plane.remembered_flows(100)
+    assert known.idle_s >= 30
+
+
+@pytest.mark.parametrize(("idle_s", "is_over"), [(20, False), (60, True)])
+def test_a_flow_is_over_once_it_was_idle_for_so_long(
+    plane: Dataplane,
+    idle_s: int,
+    is_over: bool,  # noqa: FBT001 - pytest's
+) -> None:
+    """Noted at an endpoint that owns no slot of its service."""
+    plane.set_tuning(Tuning(udp_idle_s=60))
+    send(plane, VIPS[0], 1000)
+    notes = HashMap(plane._loader.map_fds["notes"], layout.FlowKey, layout.Note)
+    ((key, note),) = notes.items()
+    plane.put_endpoint(reach(2), path(reach(2)))
+    rows = plane.tables().endpoints
+    note.endpoint = next(at for at, row in rows.items() if row.address == reach(2).endpoint)
+    note.generation = rows[note.endpoint].generation
+    note.seen_s -= idle_s
+    notes.put(key, note)
+
+    send(plane, VIPS[0], 1000)
+
+    (known,) = plane.remembered_flows(100)
+    assert known.endpoint == (REACH if is_over else reach(2)).endpoint
+
+
+def test_of_tcp_only_what_opens_a_connection_is_noted(plane: Dataplane) -> None:
+    plane.put_endpoint(reach(2), path(reach(2)))
+    plane.put_service(ServiceKey(ip_address(VIPS[0]), Protocol.TCP, 53), ServiceEntry("dns"))
+    plane.put_pool("dns", [reach(2)], spread(1), stamp=2)  # now its slots are unstable
+
+    counts = []
+    for flags in ("A", "SA", "F", "R", "S"):
+        ip = IP(src=CLIENTS[VIPS[0]], dst=VIPS[0])
+        segment = ip / TCP(sport=1000, dport=53, flags=flags)
+        libbpf.run_program(plane.program_fd, bytes(Ether(dst=OWN_MAC.hex(":")) / segment))
+        counts.append(len(plane.remembered_flows(100)))
+
+    assert counts == [0, 0, 0, 0, 1]

@@ -14,12 +14,13 @@ from .packets import (
     frame,
     frame_of_type,
     ip,
+    ip_of,
     ping,
     q,
     tcp,
     udp,
 )
-from .world import BRIDGE_MAC, FAMILIES, ROUTER_MAC
+from .world import BRIDGE_MAC, FAMILIES, OWN_MAC, ROUTER_MAC
 
 ARP_REQUEST = bytes(Ether(dst="ff:ff:ff:ff:ff:ff") / ARP(pdst="192.0.2.1"))
 OTHER_MAC = "02:00:00:00:00:77"
@@ -181,8 +182,28 @@ def addressees() -> list[Case]:
                 f"IPv{family}: that no VIP is meant counts before whose frame it is",
                 frame(ip({4: "11.11.11.1", 6: "2001:db8::1"}[family]) / tcp(), dst=OTHER_MAC),
             ),
+            passed(
+                f"IPv{family}: what is malformed in another host's frame is that host's to judge",
+                frame(ip_of(vip, 6) / Raw(b"\0"), dst=OTHER_MAC),
+                "pass_other_host",
+            ),
         ]
+        cases.extend(
+            passed(
+                f"IPv{family}: byte {at} alone makes a MAC address another host's",
+                frame(whole, dst=_other_in(at)),
+                "pass_other_host",
+            )
+            for at in range(6)
+        )
     return cases
+
+
+def _other_in(at: int) -> str:
+    """This node's MAC address but for one byte; still that of one host."""
+    octets = bytearray.fromhex(OWN_MAC.replace(":", ""))
+    octets[at] ^= 0x40
+    return octets.hex(":")
 
 
 def padding() -> list[Case]:

@@ -13,6 +13,7 @@ from .world import FAMILIES, SERVER_IDS
 INITIAL, ZERO_RTT, HANDSHAKE, RETRY = range(4)
 TYPES = {HANDSHAKE: "Handshake", RETRY: "Retry"}
 BY_CLIENT = {INITIAL: "Initial", ZERO_RTT: "0-RTT"}
+VERSION_2 = 0x6B3343CF  # numbers each type one higher (RFC 9369, 3.2)
 TAIL = bytes(range(200, 220))
 
 
@@ -25,9 +26,11 @@ def connection_id(server_id: int, width: int) -> bytes:
     return head.ljust(8, b"\x5a")
 
 
-def long_header(type_: int, cid: bytes) -> bytes:
+def long_header(type_: int, cid: bytes, *, version: int = 1) -> bytes:
     """A packet with a long header (RFC 9000, 17.2)."""
-    return bytes([0xC0 | type_ << 4]) + b"\0\0\0\1" + bytes([len(cid)]) + cid + b"\0" + TAIL
+    bits = (type_ + (version == VERSION_2)) % 4
+    head = bytes([0xC0 | bits << 4]) + version.to_bytes(4, "big")
+    return head + bytes([len(cid)]) + cid + b"\0" + TAIL
 
 
 def short_header(cid: bytes, first: int = 0x40) -> bytes:
@@ -66,15 +69,16 @@ def by_one_id(family: int) -> list[Case]:
     cases: list[Case] = []
     cid = connection_id(0x2A5, 16)
     to = pool.reaches[SERVER_IDS[0x2A5]]
-    for type_, name in TYPES.items():
-        cases.append(
-            sent(
-                f"IPv{family}: a {name} packet goes by its server id",
-                quic(vip, long_header(type_, cid)),
-                pool,
-                to=to,
+    for version, said in ((1, ""), (VERSION_2, " of version 2")):
+        for type_, name in TYPES.items():
+            cases.append(
+                sent(
+                    f"IPv{family}: a {name} packet{said} goes by its server id",
+                    quic(vip, long_header(type_, cid, version=version)),
+                    pool,
+                    to=to,
+                )
             )
-        )
     for first, what in (
         (0x40, "fixed bit"),
         (0x00, "no fixed bit"),
@@ -98,10 +102,27 @@ def by_one_id(family: int) -> list[Case]:
         )
         for sport in (1, 2, 3)
     )
-    cases += [
+    return cases
+
+
+def by_one_id_wherever(family: int) -> list[Case]:
+    """However long the connection id is, and whatever stands before or behind it."""
+    vip, pool = services.QUIC[family], world.QUIC
+    cid = connection_id(0x2A5, 16)
+    to = pool.reaches[SERVER_IDS[0x2A5]]
+    return [
+        *(
+            sent(
+                f"IPv{family}: a connection id of {size} bytes has its server id in the first",
+                quic(vip, long_header(HANDSHAKE, cid.ljust(size, b"\0"))),
+                pool,
+                to=to,
+            )
+            for size in (9, 20)
+        ),
         sent(
-            f"IPv{family}: a connection id of 20 bytes has its server id in the first",
-            quic(vip, long_header(HANDSHAKE, cid + bytes(12))),
+            f"IPv{family}: a long header without the fixed bit goes by its server id (RFC 9287)",
+            quic(vip, bytes([0x80 | HANDSHAKE << 4]) + long_header(HANDSHAKE, cid)[1:]),
             pool,
             to=to,
         ),
@@ -118,7 +139,6 @@ def by_one_id(family: int) -> list[Case]:
             to=to,
         ),
     ]
-    return cases
 
 
 def by_hash(family: int) -> list[Case]:
@@ -142,8 +162,11 @@ def by_hash(family: int) -> list[Case]:
         "one byte": b"\x40",
         "nothing": b"",
         **{
-            f"an {name} packet, whose id the client chose,": long_header(type_, known)
+            f"an {name} packet{said}, whose id the client chose,": long_header(
+                type_, known, version=version
+            )
             for type_, name in BY_CLIENT.items()
+            for version, said in ((1, ""), (VERSION_2, " of version 2"))
         },
     }
     return [
@@ -200,6 +223,13 @@ def by_hash_beside(family: int) -> list[Case]:
             frame(ip(vip) / udp(443, 50_100) / Raw(b"\x40")) + known + bytes(30),
             pool,
         ),
+        sent(
+            f"IPv{family}: a long header's connection id that ends in the padding is not read",
+            frame(ip(vip) / udp(443, 50_101) / Raw(long_header(HANDSHAKE, known)[:13]))
+            + known[7:]
+            + bytes(30),
+            pool,
+        ),
         dropped(
             f"IPv{family}: a port beside a QUIC service's is nobody's",
             quic(vip, short_header(known), port=445),
@@ -211,6 +241,6 @@ def by_hash_beside(family: int) -> list[Case]:
 CASES = [
     case
     for family in FAMILIES
-    for of in (by_id, by_one_id, by_hash, by_hash_beside)
+    for of in (by_id, by_one_id, by_one_id_wherever, by_hash, by_hash_beside)
     for case in of(family)
 ]

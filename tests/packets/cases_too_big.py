@@ -71,6 +71,27 @@ def limits() -> list[Case]:
     return cases
 
 
+def tagged() -> list[Case]:
+    """A tag is of the link, and no part of what a path carries."""
+    cases: list[Case] = []
+    for family in FAMILIES:
+        packet = ip(services.SMALL[family]) / tcp(services.SMALL_TAGGED_PORT)
+        room = SMALL_MTU - 20
+        cases += [
+            sent(
+                f"IPv{family}: {room} bytes just fit a path of {SMALL_MTU} in a VLAN",
+                frame(filled(packet, room)),
+                world.SMALL_TAGGED,
+            ),
+            told(
+                f"IPv{family}: {room + 1} bytes do not fit it",
+                frame(filled(packet, room + 1)),
+                room,
+            ),
+        ]
+    return cases
+
+
 def answers() -> list[Case]:
     """What is in the answer, whatever was in the question."""
     port = services.SMALL_PORTS["ipip4"]
@@ -246,4 +267,4 @@ def full_frames() -> list[Case]:
     return cases
 
 
-CASES = [*limits(), *answers(), *least(), *unanswered(), *full_frames()]
+CASES = [*limits(), *tagged(), *answers(), *least(), *unanswered(), *full_frames()]

@@ -94,6 +94,23 @@ def of_old(family: int, protocol: Protocol) -> list[Case]:
     return cases
 
 
+def of_another_protocol(family: int) -> list[Case]:
+    """What is noted of one protocol says nothing of another's flow with the same ports."""
+    vip, pool = services.UNSTABLE[family], world.CHANGED
+    port = UNSTABLE_PORTS[pool.name]
+    return [
+        sent(
+            f"IPv{family}: {other.upper()} does not follow the notes of {protocol.upper()}",
+            frame(ip(vip) / middle(other, port, sport)),
+            pool,
+            to=pool.reaches[A],
+            before=(frame(ip(vip) / opening(protocol, port, sport)),),
+        )
+        for protocol, other in (CONNECTED, CONNECTED[::-1])
+        for sport in (next(_sports),)
+    ]
+
+
 def of_flags(family: int) -> list[Case]:
     """What opens a connection is a SYN without ACK, or an INIT."""
     vip, pool = services.UNSTABLE[family], world.CHANGED
@@ -301,7 +318,7 @@ CASES = [
     *(
         case
         for family in FAMILIES
-        for of in (of_flags, of_others, of_never, of_half)
+        for of in (of_another_protocol, of_flags, of_others, of_never, of_half)
         for case in of(family)
     ),
 ]

@@ -71,7 +71,7 @@ IN_PASSING_PREFIX = {4: ip_address("198.19.255.255"), 6: ip_address("2001:db8:4:
 PORT_RANGE = range(100, 201)
 MARK_PORTS = {46: 146, 0: 100, 63: 163}
 SMALL_PORTS = {"ipip4": 4, "ipip6": 6, "gue4": 14, "gue6": 16}
-SMALL_L2_PORT, LEAST_PORT, NARROW_PORT = 2, 80, 79
+SMALL_L2_PORT, SMALL_TAGGED_PORT, LEAST_PORT, NARROW_PORT = 2, 3, 80, 79
 HASHED_PORTS = {key: 4000 + at for at, key in enumerate(world.HASHED)}
 UNSTABLE_PORTS = {pool.name: 1000 + at for at, pool in enumerate((*world.UNSTABLE, world.HALF))}
 NEVER = 1000  # added to those ports: the same pool, no flow table
@@ -151,6 +151,7 @@ def sized(family: int) -> Services:
     """How much a path carries."""
     small = {**{SMALL_PORTS[name]: pool for name, pool in world.SMALL.items()}}
     small[SMALL_L2_PORT] = world.SMALL_L2[family]
+    small[SMALL_TAGGED_PORT] = world.SMALL_TAGGED
     small |= {LEAST_PORT: world.LEAST, NARROW_PORT: world.NARROW}
     services: Services = {}
     for port, pool in small.items():

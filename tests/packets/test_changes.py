@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,13 @@ from headrace.model import (
 from headrace.model import (
     Path as ToEndpoint,
 )
+from headrace.model.limits import LIMIT_PORTS
 
 from .arena import run_program
 from .cases_fragments import fragment
 from .decapsulator import decapsulate
 from .packets import filled, frame, ip, ping, tcp, transport, udp
-from .world import HOP, INGRESS, MTU, OWN_MAC, SEED, SMALL_MTU, TUNING, Clock, mac_bytes
+from .world import FAMILIES, HOP, INGRESS, MTU, OWN_MAC, SEED, SMALL_MTU, TUNING, Clock, mac_bytes
 
 pytestmark = pytest.mark.bpf
 
@@ -45,6 +46,8 @@ SOURCE = ip_address("10.241.0.9")
 GOLDEN = Path(__file__).parents[1] / "maglev/golden"
 SPORTS = range(10_000, 10_200)
 SECONDS_MAX = 5
+
+both_families = pytest.mark.parametrize("family", FAMILIES, ids=["IPv4", "IPv6"])
 
 
 class Node:
@@ -146,6 +149,56 @@ def syn(vip: IPAddress, sport: int) -> bytes:
 
 def data(vip: IPAddress, sport: int) -> bytes:
     return frame(ip(vip) / tcp(80, sport))
+
+
+@pytest.mark.parametrize("address", ["203.0.113.77", "2001:db8:3:77:c0de:f00d:abcd:77"])
+def test_a_vip_prefix_of_any_length_ends_where_it_should(node: Node, address: str) -> None:
+    """Alone on its node: no prefix of the other family is there to have them looked up."""
+    inside = ip_address(address)
+    node.put("web", table_of(endpoints(9, 2)))
+
+    for length in range(1, inside.max_prefixlen):
+        prefix = ip_network((inside, length), strict=False)
+        key = ServiceKey(prefix, Protocol.TCP, 80)
+        node.plane.put_service(key, ServiceEntry("web"))
+        beside = ip_address(
+            int(inside) ^ 1 << inside.max_prefixlen - length
+        )  # in the network next to it
+        verdicts = [
+            run_program(node.plane, data(vip, 5000)).verdict
+            for vip in (prefix[0], inside, prefix[-1], beside)
+        ]
+        node.plane.remove_service(key)
+
+        assert verdicts == ["sent", "sent", "sent", "pass_not_vip"], prefix
+
+
+def test_a_port_is_known_by_its_whole_number(node: Node) -> None:
+    """The map has a place for the low bits of an interface's number."""
+    node.put("web", table_of(endpoints(9, 2)))
+    node.serve(VIP, "web")
+
+    node.plane.set_ports([Port("far", INGRESS + LIMIT_PORTS, (mac_bytes(OWN_MAC),))])
+
+    assert run_program(node.plane, data(VIP, 5000)).verdict == "pass_other_host"
+
+
+@both_families
+@pytest.mark.parametrize(("transmit", "action"), [(True, "transmit"), (False, "redirect")])
+def test_an_answer_leaves_as_its_port_can_send(
+    node: Node,
+    family: int,
+    transmit: bool,  # noqa: FBT001 - pytest's
+    action: str,
+) -> None:
+    vip = ip_address({4: "192.0.2.1", 6: "2001:db8:2::1"}[family])
+    node.put("web", table_of(endpoints(9, 2)), SMALL_MTU)
+    node.serve(vip, "web")
+
+    node.plane.set_ports([Port("lo", INGRESS, (mac_bytes(OWN_MAC),), transmit=transmit)])
+
+    asking = (frame(ping(vip)), frame(filled(ip(vip) / tcp(80), SMALL_MTU)))
+    assert [run_program(node.plane, packet).action for packet in asking] == [action] * 2
 
 
 def test_a_fall_moves_the_flows_of_the_fallen_and_its_return_brings_new_ones_back(

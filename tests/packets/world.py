@@ -173,6 +173,7 @@ SMALL_L2 = {
     4: plain("small-l2v4", reaches(44, by=L2), mtu_bytes=SMALL_MTU),
     6: plain("small-l2v6", reaches(45, outer=6, by=L2), mtu_bytes=SMALL_MTU),
 }
+SMALL_TAGGED = plain("small-tagged", reaches(71), hop=TAGGED_HOP, mtu_bytes=SMALL_MTU)
 LEAST = plain("least", reaches(46, outer=6), mtu_bytes=1320)  # 1280 within: IPv6's least MTU
 NARROW = plain("narrow", reaches(47, outer=6), mtu_bytes=1319)
 JUMBO = plain("jumbo", reaches(48), mtu_bytes=JUMBO_MTU)
@@ -224,7 +225,7 @@ SERVER_IDS = {1: 0, 0x2A5: 1, 0xFFFF: 2, 0x10000: 3, 0xABCDEF: 4, 0x1000000: 5, 
 POOLS: tuple[WorldPool, ...] = (
     *(WEB, FAR, BY_GUE4, BY_GUE6, *BY_L2.values(), DARK, NOWHERE, TAGGED, TAGGED_GUE),
     *(*TAGGED_L2.values(), *MARKED.values(), *MARKED_GUE.values(), *HASHED.values()),
-    *(*SMALL.values(), *SMALL_L2.values(), LEAST, NARROW, JUMBO, *JUMBO_L2.values()),
+    *(*SMALL.values(), *SMALL_L2.values(), SMALL_TAGGED, LEAST, NARROW, JUMBO, *JUMBO_L2.values()),
     *(BACK, BACK_BY_REDIRECT, ONWARD, QUIC, *UNSTABLE, HALF, ALWAYS, ALWAYS_DOWN),
 )
 

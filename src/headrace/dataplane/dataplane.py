@@ -28,15 +28,14 @@ from headrace.model import (
     Forwarding,
     IPAddress,
     KernelError,
-    LbError,
     Path,
     Port,
+    PortMode,
     Reach,
     RememberedFlow,
     ServiceEntry,
     ServiceKey,
     Tuning,
-    UnavailableError,
     VerdictCount,
 )
 
@@ -78,10 +77,10 @@ _PROGRAM = Program(
         "service_counts",
         "endpoint_counts",
     ),
+    "node.interfaces",
     generations=(frozenset(_FLOWS), frozenset(_SERVICES)),
     redirects=True,
 )
-_MODES = {libbpf.XDP_ATTACHED_DRV: "native", libbpf.XDP_ATTACHED_SKB: "generic"}
 
 
 class Dataplane:
@@ -317,14 +316,7 @@ class Dataplane:
         for name in self._loader.attached():
             if name not in wanted:
                 self._loader.detach(name)
-        failures: list[LbError] = []
-        for port in ports:
-            try:
-                self._loader.attach(port)
-            except (KernelError, UnavailableError) as error:
-                failures.append(error)
-        if failures:
-            raise failures[0]
+        self._loader.attach_all(ports)
 
     def set_ports(self, ports: Iterable[Port]) -> None:
         """Take VIP packets that arrive on these interfaces and are addressed to them."""
@@ -335,15 +327,15 @@ class Dataplane:
                 self._ports.values[index] = entry
                 self._ports.values[index].ifindex = ifindex
 
-    def modes(self) -> dict[str, str]:
-        """Each attached interface's XDP mode: native, generic, or missing if its device is gone.
+    def modes(self) -> dict[str, PortMode]:
+        """How XDP runs on each attached interface.
 
         All are missing when somebody unmounted the pins, and with them ended the data plane.
         """
         if not self._loader.is_mounted:
-            return dict.fromkeys(self._attached_to, "missing")
+            return dict.fromkeys(self._attached_to, PortMode.MISSING)
         return {
-            name: _mode(ifindex) if ifindex else "missing"
+            name: _mode(ifindex) if ifindex else PortMode.MISSING
             for name, ifindex in self._loader.attached().items()
         }
 
@@ -368,8 +360,8 @@ class Dataplane:
         return self._pools.holds(endpoint) or self._server_ids.names(endpoint)
 
 
-def _mode(ifindex: int) -> str:
+def _mode(ifindex: int) -> PortMode:
     try:
-        return _MODES.get(libbpf.xdp_mode(ifindex), "missing")
+        return libbpf.XDP_MODES.get(libbpf.xdp_mode(ifindex), PortMode.MISSING)
     except KernelError:  # its device went just now
-        return "missing"
+        return PortMode.MISSING

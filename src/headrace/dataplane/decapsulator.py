@@ -15,7 +15,7 @@ from headrace.dataplane.maps import Counters, HashMap
 from headrace.dataplane.verdicts import all_verdicts
 from headrace.model import IPAddress, IPNetwork, Port, VerdictCount
 
-_PROGRAM = Program("tailrace", ("prefixes", "settings", "verdict_counts"))
+_PROGRAM = Program("tailrace", ("prefixes", "settings", "verdict_counts"), "--interface")
 _ROLE_AND_FAMILY_BITS = 32
 
 
@@ -87,13 +87,15 @@ class Decapsulator:
         self._loader.commit()
 
     def attach(self, ports: Collection[Port]) -> None:
-        """Run on these interfaces besides those it runs on already, by the names they have now."""
+        """Run on these interfaces besides those it runs on already, by the names they have now.
+
+        Raises as the load balancer's does, after all others were attached.
+        """
         self._loader.follow_names({port.ifindex: port.name for port in ports})
         for name, ifindex in self._loader.attached().items():
             if not ifindex:  # its device is gone
                 self._loader.detach(name)
-        for port in ports:
-            self._loader.attach(port)
+        self._loader.attach_all(ports)
 
     def verdict_counts(self) -> list[VerdictCount]:
         """Packets by verdict; bytes are the inner packets' where there is one, else the frames'."""

@@ -9,12 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from headrace.model import KernelError, UnavailableError
+from headrace.model import KernelError, PortMode, UnavailableError
 
 XDP_FLAGS_SKB_MODE = 1 << 1
 XDP_FLAGS_DRV_MODE = 1 << 2
-XDP_ATTACHED_DRV = 1
-XDP_ATTACHED_SKB = 2
+XDP_MODES = {1: PortMode.NATIVE, 2: PortMode.GENERIC}  # XDP_ATTACHED_DRV, XDP_ATTACHED_SKB
 
 _BPF_XDP = 37  # enum bpf_attach_type
 _BPF_PROG_TYPE_XDP = 6
@@ -355,7 +354,7 @@ def map_info(map_fd: int) -> MapInfo:
 
 
 def xdp_mode(ifindex: int) -> int:
-    """XDP_ATTACHED_DRV, XDP_ATTACHED_SKB, or 0 for no program."""
+    """One of XDP_MODES, something else where hardware runs it, or 0 for no program."""
     options = _XdpQueryOpts(sz=ctypes.sizeof(_XdpQueryOpts))
     result = _library().bpf_xdp_query(ifindex, 0, ctypes.byref(options))
     _checked(result, f"query XDP of interface {ifindex}")

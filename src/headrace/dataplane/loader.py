@@ -27,7 +27,7 @@ from headrace.dataplane.bpffs import (
     unmount_bpffs,
 )
 from headrace.dataplane.selftest import SAFE_MTU_BYTES, loses_big_redirects, mtu_bytes
-from headrace.model import KernelError, Port, UnavailableError
+from headrace.model import KernelError, LbError, Port, UnavailableError
 
 _OBJECTS = Path(__file__).parent / "objects"
 
@@ -40,6 +40,7 @@ class Program:
 
     name: str
     maps: tuple[str, ...]
+    interfaces: str  # what the operator names those in that it runs on
     generations: tuple[frozenset[str], ...] = ()
     """Maps that say what each other's entries mean, and those of earlier groups: a daemon keeps all
     of a group and of those before, or has them anew. A program before still forwards by the others.
@@ -146,6 +147,17 @@ class Loader:
         finally:
             os.close(link)
 
+    def attach_all(self, ports: Iterable[Port]) -> None:
+        """Run on each of these; what the first refusal was is raised at the end."""
+        failures: list[LbError] = []
+        for port in ports:
+            try:
+                self.attach(port)
+            except (KernelError, UnavailableError) as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+
     def follow_names(self, names: Mapping[int, str]) -> None:
         """Call links by the names that their interfaces, by index, have by now."""
         folder = self._directory / "links"
@@ -194,7 +206,9 @@ class Loader:
             return libbpf.create_xdp_link(self._program_fd, port.ifindex, mode)
         except KernelError as error:
             if error.errno in {errno.EBUSY, errno.EEXIST}:
-                raise UnavailableError(_held_by_another(port.name)) from error
+                raise UnavailableError(
+                    _held_by_another(port.name, self._program.interfaces)
+                ) from error
             raise KernelError(f"attach XDP to {port.name}", error.errno) from error
 
     def _reason_against_native(self, port: Port) -> str:
@@ -281,10 +295,10 @@ class Loader:
             os.close(link)
 
 
-def _held_by_another(name: str) -> str:
+def _held_by_another(name: str, interfaces: str) -> str:
     return (
         f"{name}, or a device over it, has another program's XDP; `ip link show {name}` names it: "
-        f"end that, or leave {name} out of node.interfaces"
+        f"end that, or leave {name} out of {interfaces}"
     )
 
 

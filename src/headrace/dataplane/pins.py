@@ -200,6 +200,7 @@ def _check_versions(fds: Mapping[str, int]) -> None:
 
 def _missing(directory: Path, why: str = "") -> UnavailableError:
     return UnavailableError(
-        f"{directory} has no data plane{why}; start one with `headrace run`, as root, "
-        "or name another by --instance"
+        f"{directory} has no data plane{why}; start one with `headrace run`, as root, or name "
+        "another by --instance. A daemon that runs, by `ip netns exec` for one, may have mounts of "
+        "its own: `headrace doctor` says how to look from there"
     )

@@ -174,7 +174,8 @@ class Store:
         if not is_same:
             raise UnavailableError(
                 f"{self._path}: was removed or replaced while the daemon runs; nothing was "
-                "changed. Keep what `headrace export` shows, restart the daemon and apply it"
+                "changed. Keep what `headrace export` shows, and start the daemon once with it as "
+                "--document"
             )
 
     def _packed(
@@ -211,7 +212,7 @@ def _check_no_log(path: Path) -> None:
     if log.exists():
         raise UnavailableError(
             f"{path}: is gone, and its log {log.name} is there; put the file back, or move the log "
-            f"away, too, with {path.name}-shm, and apply the document again"
+            f"away, too, with {path.name}-shm, and start the daemon once with --document"
         )
 
 

@@ -36,11 +36,10 @@ static __noinline int is_allowed6(const struct packet *packet, __u32 list)
 }
 
 /* Whether a slot's word alone does not say where the flow goes. */
-static __always_inline int needs_recall(const struct packet *packet, const struct service *service,
-					__u32 word)
+static __always_inline int needs_recall(const struct service *service, __u32 word)
 {
 	if (service->flow_table == FLOW_TABLE_ALWAYS)
-		return packet->protocol == IPPROTO_UDP || word & SLOT_UNSTABLE;
+		return 1;
 	return word & SLOT_UNSTABLE && service->flow_table != FLOW_TABLE_NEVER;
 }
 
@@ -75,7 +74,7 @@ static __always_inline enum verdict choose(struct xdp_md *xdp, struct packet *pa
 		return VERDICT_DROP_INTERNAL;
 	word = line->slots[slot % SLOTS_PER_LINE];
 	packet->endpoint = word & SLOT_OWNER_MASK;
-	if (needs_recall(packet, service, word)) {
+	if (needs_recall(service, word)) {
 		int always = service->flow_table == FLOW_TABLE_ALWAYS;
 
 		packet->endpoint = v6 ? recall6(xdp, packet, word, line_index, always)

@@ -10,7 +10,8 @@
 #include "packet.h"
 
 #define QUIC_LONG_HEADER 0x80
-#define QUIC_TYPE(first) ((first) >> 4 & 3)
+#define QUIC_VERSION_2 0x6b3343cf /* its packet types are version 1's, each plus one (RFC 9369) */
+#define QUIC_VERSION_AT 1
 #define QUIC_HANDSHAKE 2 /* Initial and 0-RTT, below, have ids of the client's making */
 #define QUIC_ID_LENGTH_AT 5
 #define QUIC_LONG_ID_AT 6
@@ -32,6 +33,17 @@ static __always_inline __u32 server_id_of(const __u8 *id)
 	}
 }
 
+static __always_inline int has_clients_id(const __u8 *quic)
+{
+	__u32 type = quic[0] >> 4;
+	__u32 version;
+
+	__builtin_memcpy(&version, quic + QUIC_VERSION_AT, sizeof(version));
+	if (version == bpf_htonl(QUIC_VERSION_2))
+		type--;
+	return (type & 3) < QUIC_HANDSHAKE;
+}
+
 static __always_inline __u32 read_server_id(const struct xdp_md *xdp, const struct packet *packet)
 {
 	const __u8 *quic = transport_bytes(
@@ -42,7 +54,7 @@ static __always_inline __u32 read_server_id(const struct xdp_md *xdp, const stru
 	quic += sizeof(struct udphdr);
 	if (!(quic[0] & QUIC_LONG_HEADER))
 		return server_id_of(quic + QUIC_SHORT_ID_AT);
-	if (QUIC_TYPE(quic[0]) < QUIC_HANDSHAKE || quic[QUIC_ID_LENGTH_AT] < QUIC_ID_BYTES_MIN)
+	if (has_clients_id(quic) || quic[QUIC_ID_LENGTH_AT] < QUIC_ID_BYTES_MIN)
 		return 0;
 	quic = transport_bytes(xdp, packet,
 			       sizeof(struct udphdr) + QUIC_LONG_ID_AT + QUIC_ID_BYTES_MIN);

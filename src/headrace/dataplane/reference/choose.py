@@ -77,7 +77,7 @@ def choose(asked: Asked, served: Served, lookup: Lookup, memory: Memory, now_s: 
         if named is not None and lookup.is_up(named):
             return Choice(slot, named, Reason.SERVER_ID)
     flow_table = served.row.entry.flow_table
-    always = flow_table is FlowTable.ALWAYS and asked.flow.protocol is Protocol.UDP
+    always = flow_table is FlowTable.ALWAYS
     if not always and (flow_table is FlowTable.NEVER or not slot.unstable):
         return Choice(slot, slot.owner, Reason.OWNER)
     endpoint, reason = _recall(_Notes(asked, lookup, memory, now_s), slot, always=always)

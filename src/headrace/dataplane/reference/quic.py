@@ -1,7 +1,8 @@
 """The server id in a QUIC packet's connection id (draft-ietf-quic-load-balancers, plain text)."""
 
 _LONG_HEADER = 0x80
-_INITIAL, _ZERO_RTT = 0, 1
+_BY_CLIENT = {0, 1}  # Initial and 0-RTT
+_VERSION_2 = bytes.fromhex("6b3343cf")  # its types are version 1's, each plus one (RFC 9369)
 _CONNECTION_ID_MIN = 8
 _SHORT_HEADER_SIZE = 1
 _LONG_HEADER_SIZE = 6  # to the destination connection id: flags, version, its length
@@ -17,7 +18,7 @@ def server_id(payload: bytes) -> int | None:
     start = _SHORT_HEADER_SIZE
     if payload[0] & _LONG_HEADER:
         start = _LONG_HEADER_SIZE
-        if payload[0] >> 4 & 3 in {_INITIAL, _ZERO_RTT}:
+        if (payload[0] >> 4) - (payload[1:5] == _VERSION_2) & 3 in _BY_CLIENT:
             return None
         if len(payload) < start or payload[start - 1] < _CONNECTION_ID_MIN:
             return None
