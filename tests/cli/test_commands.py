@@ -318,4 +318,4 @@ def test_a_reader_that_has_seen_enough_is_no_failure_to_talk_of(
     )
     os.close(writing)
 
-    assert done.stderr == ""
+    assert (done.stderr, done.returncode) == ("", 1)

@@ -1,12 +1,13 @@
 """`headrace validate|diff|history|rollback|export`: a document before and after it is in force."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from headrace.model import parse_document
-from tests.api.fakes import OWN_USER, FakeOperator
+from tests.api.fakes import OWN_USER, FakeOperator, running_api
 from tests.cli.conftest import Headrace
 
 ONE = "services:\n- {vip: 20.20.20.1, protocol: tcp, port: 80, endpoints: [{address: 1.1.1.1}]}\n"
@@ -41,6 +42,22 @@ def test_the_same_document_differs_in_nothing(headrace: Headrace) -> None:
     done = headrace("diff", "-f", "-", stdin=ONE)
 
     assert (done.code, done.out, done.err) == (0, "", "")
+
+
+def test_nodes_are_asked_one_by_one_and_one_that_differs_is_exit_code_1(
+    headrace: Headrace, tmp_path: Path
+) -> None:
+    own = os.environ["HEADRACE_SERVER"]
+    headrace("apply", "-f", "-", stdin=ONE)
+    with running_api(tmp_path / "other.sock", FakeOperator()):
+        both = ["--server", own, "--server", f"unix:{tmp_path}/other.sock"]
+
+        one_differs = headrace("diff", "-f", "-", *both, stdin=ONE)
+        headrace("apply", "-f", "-", *both, stdin=ONE)
+        none_differs = headrace("diff", "-f", "-", *both, stdin=ONE)
+
+    assert (one_differs.code, none_differs.code) == (1, 0)
+    assert "failed" not in one_differs.err
 
 
 def test_another_document_is_shown_as_a_unified_diff(
@@ -114,7 +131,10 @@ def test_what_cannot_be_compared_is_trouble(headrace: Headrace, stdin: str) -> N
 
 
 def test_a_daemon_that_does_not_answer_is_trouble(headrace: Headrace) -> None:
-    assert headrace("diff", "-f", "-", "--server", "unix:/nowhere", stdin="{}").code == 2
+    nowhere = ["--server", "unix:/nowhere"]
+
+    assert headrace("diff", "-f", "-", *nowhere, stdin="{}").code == 2
+    assert headrace("diff", "-f", "-", *nowhere, *nowhere, stdin="{}").code == 2
 
 
 def test_the_history_tells_who_changed_what_and_when(headrace: Headrace) -> None:

@@ -263,6 +263,17 @@ def test_a_folder_to_import_that_is_not_there_is_named(node: Node, tmp_path: Pat
     assert f"{tmp_path / 'nowhere'}: no such folder; check the path of --import" in daemon.said
 
 
+@pytest.mark.parametrize("option", ["--import", "--document"])
+def test_a_file_that_is_no_text_is_named(node: Node, tmp_path: Path, option: str) -> None:
+    file = tmp_path / "lbconfig.txt"
+    file.write_bytes(b"{}\xff")
+    daemon = node.start(DOCUMENT, option, str(tmp_path if option == "--import" else file))
+
+    assert daemon.wait() == 1
+    assert f"{file}: is not UTF-8 text from byte 2 on; save it as UTF-8" in daemon.said
+    assert "Traceback" not in daemon.said
+
+
 def test_a_daemon_may_leave_its_vips_announced_for_a_successor(node: Node) -> None:
     with node.router() as router:
         daemon = node.start_up(WITH_BGP, "--keep-announced")

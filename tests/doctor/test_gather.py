@@ -18,6 +18,7 @@ from headrace.doctor.xdp_features import XdpFeature
 from headrace.model import Document, Port, Target, Tuning, Unresolved
 from headrace.underlay.outer import Outer
 from headrace.underlay.snapshot import Route
+from tests.operate.faults import small_disk
 from tests.underlay.network import Namespace, connect, namespaces
 
 from .values import VIP, VIP6, WEB, document
@@ -162,6 +163,22 @@ def test_a_daemon_and_a_capture_are_known_by_their_locks(host: Namespace, tmp_pa
 
     assert (held.runs, held.is_captured) == (True, True)
     assert (free.runs, free.is_captured) == (False, False)
+
+
+def test_a_lock_of_the_same_number_on_another_disk_is_of_something_else(
+    host: Namespace, tmp_path: Path
+) -> None:
+    with ExitStack() as stack:
+        main, other = (stack.enter_context(small_disk(tmp_path / name)) for name in ("main", "x"))
+        for name in ("lock", "capture.lock"):
+            (main / name).touch()
+            fcntl.flock(stack.enter_context((other / name).open("w")), fcntl.LOCK_EX)
+        inodes = {(disk / "lock").stat().st_ino for disk in (main, other)}
+        instance, held = facts_of(host, tmp_path).instances
+
+    assert len(inodes) == 1
+    assert (instance.runs, instance.is_captured) == (False, False)
+    assert (held.runs, held.is_captured) == (True, True)
 
 
 def test_sampling_that_was_left_on_is_seen(

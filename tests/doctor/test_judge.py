@@ -283,3 +283,68 @@ def test_without_a_document_nothing_is_said_of_what_needs_one() -> None:
 
     assert {finding.level for finding in findings} == {Level.OK}
     assert {"mtu", "vip"}.isdisjoint(finding.check for finding in findings)
+
+
+@pytest.mark.parametrize(
+    ("release", "level"),
+    [("5.17.15", WRONG), ("5.18.0", WARNING), ("6.0.19", WARNING), ("6.1.0", Level.OK)],
+)
+def test_a_kernel_is_judged_by_its_version(release: str, level: Level) -> None:
+    findings = judge(replace(WELL, kernel=kernel(release=release)), document(), "main")
+
+    assert [each.level for each in findings if each.check == "kernel"] == [level]
+
+
+@pytest.mark.parametrize(
+    ("release", "limit", "is_told"),
+    [("5.10.0", (256 << 20) - 1, True), ("5.10.0", 256 << 20, False), ("5.11.0", 1, False)],
+)
+def test_a_memory_lock_is_enough_from_there_on(
+    release: str,
+    limit: int,
+    is_told: bool,  # noqa: FBT001 - pytest's
+) -> None:
+    findings = bad(replace(WELL, kernel=kernel(release=release, memlock_bytes=limit)))
+
+    assert ("memlock" in {finding.check for finding in findings}) == is_told
+
+
+def test_a_setting_that_is_not_there_is_not_judged() -> None:
+    findings = judge(replace(WELL, kernel=kernel(jit=None)), document(), "main")
+
+    assert "jit" not in {finding.check for finding in findings}
+
+
+def test_bird_3_speaks_and_without_bird_it_is_bfd_alone_that_is_missed() -> None:
+    by_bird = document(bgp=BGP | {"speaker": "bird"})
+    assert bad(replace(WELL, programs=Programs(None, "3.0.1")), by_bird) == []
+
+    finding = only(
+        replace(WELL, programs=Programs("5.0.15", None)), document(bgp=BGP | {"bfd": {}})
+    )
+
+    assert finding.why.startswith("BGP runs without BFD then")
+
+
+def test_a_daemon_that_starts_may_have_things_half_made() -> None:
+    starting = replace(MAIN, pins=replace(MAIN.pins, leftovers=("maps/notes-new",)))
+
+    assert bad(replace(WELL, instances=(starting,))) == []
+
+
+def test_an_instance_whose_devices_are_all_gone_forwards_nowhere() -> None:
+    pins = PinnedState(is_mounted=True, links={"eth9": 0})
+    gone = Instance("old", runs=False, pins=pins)
+
+    found = {each.check: each.found for each in bad(replace(WELL, instances=(MAIN, gone)))}
+
+    assert found == {
+        "instance": "has maps pinned, but neither a daemon nor an interface",
+        "pins": "the device of eth9 is gone",
+    }
+
+
+def test_without_root_nothing_is_said_of_instances_that_are_not_seen() -> None:
+    findings = judge(replace(WELL, is_root=False, instances=()), document(), "main")
+
+    assert "instance" not in {finding.check for finding in findings}

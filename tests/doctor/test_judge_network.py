@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from headrace.dataplane.pins import PinnedState
+from headrace.dataplane.selftest import SAFE_MTU_BYTES
 from headrace.doctor import Facts, Finding, Level, judge
 from headrace.doctor.facts import Device, Instance, Offloads
 from headrace.model import Encapsulation, Target, Unresolved
@@ -403,3 +404,97 @@ def test_without_a_document_a_strict_filter_is_a_warning() -> None:
         WARNING,
         "sysctl -w net.ipv4.conf.eth0.rp_filter=2",
     )
+
+
+# --- where a judgement turns -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("vip", "mtu_bytes", "level"),
+    [("fd20::1", 1300, WARNING), ("fd20::1", 1299, WRONG), ("20.20.20.2", 1299, WARNING)],
+)
+def test_a_way_is_wrong_where_ipv6_needs_more_of_it(vip: str, mtu_bytes: int, level: Level) -> None:
+    asked = document(WEB, WEB | {"vip": vip})
+
+    assert only(with_eth1(replace(NARROW, mtu_bytes=mtu_bytes)), asked).level is level
+
+
+def test_a_device_that_is_just_wide_enough_is_not_to_be_raised() -> None:
+    link = replace(NARROW, mtu_bytes=1520)
+    ways = {TARGET: Outer(TARGET, ENDPOINT, None, (Leg(3, mtu_bytes=1500),))}
+
+    finding = only(replace(with_eth1(link), ways=ways))
+
+    assert finding.command == "ip route get 56.56.56.1  # raise the mtu of this route"
+
+
+def test_what_a_port_of_the_bridge_to_the_endpoints_takes_need_not_fit() -> None:
+    bridge = Device(Link(9, "br0", "bridge", NARROW.mac, 1540))
+    port = replace(ETH1, link=replace(NARROW, mtu_bytes=3000, master=9))
+    ways = {TARGET: Outer(TARGET, ENDPOINT, None, (Leg(9),))}
+
+    assert bad(replace(WELL, devices=(ETH0, port, bridge), ways=ways)) == []
+
+
+def test_as_many_as_are_named_have_no_others_beside_them() -> None:
+    targets = [Target(ip_address("56.56.56.0") + number) for number in range(3)]
+    ways = {each: Outer(each, each.endpoint, None, (Leg(3),)) for each in targets}
+    lost = {each: Unresolved(f"{each.endpoint} has no route") for each in targets}
+    webs = [WEB | {"vip": f"20.20.20.{number}", "unserved": "pass"} for number in range(1, 4)]
+    forwards = replace(WELL, forwards={4: True, 6: False})
+
+    narrow = only(replace(with_eth1(NARROW), ways=ways))
+    routes = bad(replace(WELL, ways=lost))
+    passed = only(forwards, document(*webs))
+
+    assert "reach 56.56.56.0, 56.56.56.1, 56.56.56.2: " in narrow.found
+    assert [finding.found for finding in routes] == [
+        f"56.56.56.{number} has no route" for number in range(3)
+    ]
+    assert "of 20.20.20.1, 20.20.20.2, 20.20.20.3 is for" in passed.found
+
+
+def test_a_filter_is_no_matter_for_ipv6_whose_addresses_do_not_count_for_ipv4() -> None:
+    own = replace(WELL.addresses[1], address=ip_address("fd00::1"))
+    loose = replace(with_eth1(ETH1.link, rp_filter=2), addresses=(WELL.addresses[0], own))
+
+    lost = only(loose, document(CHECKED))
+    none = bad(with_eth1(ETH1.link, rp_filter=1), document(CHECKED | {"vip": "fd20::1"}))
+
+    assert lost.command.startswith("sysctl -w net.ipv4.conf.all.rp_filter=0")
+    assert none == []
+
+
+def test_the_largest_mtu_of_one_page_is_native_everywhere() -> None:
+    facts = only_eth0(link=replace(LINK, mtu_bytes=SAFE_MTU_BYTES), xdp_features=1)
+    kernel = replace(WELL.kernel, loses_big_redirects=True)
+
+    assert bad(replace(facts, kernel=kernel)) == []
+
+
+def test_without_root_an_interface_without_a_program_is_still_told_from_one_with() -> None:
+    facts = replace(only_eth0(), is_root=False)
+    attached = replace(facts, devices=(ETH0,))
+
+    found = [
+        each.found
+        for seen in (facts, attached)
+        for each in judge(seen, document(), "main")
+        if each.check == "xdp"
+    ]
+
+    assert found == [
+        "not attached; native mode is there",
+        "native; whose it is, only root can see",
+    ]
+
+
+def test_a_program_whose_owner_is_seen_is_not_taken_for_a_hidden_ones() -> None:
+    none = PinnedState(is_mounted=False, links={})
+    own = replace(MAIN, pins=PinnedState(is_mounted=True, links={"eth1": 3}))
+    owner = Instance("b", runs=True, pins=PinnedState(is_mounted=True, links={"eth0": 2}))
+    hidden = Instance("c", runs=True, pins=none, elsewhere=9, is_near=True)
+
+    findings = {each.check: each for each in bad(replace(WELL, instances=(own, owner, hidden)))}
+
+    assert findings["xdp"].command == "headrace detach --instance b"

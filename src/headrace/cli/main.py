@@ -116,6 +116,3 @@ def main() -> None:
     except Failure as failure:
         print(f"headrace: {failure}", file=sys.stderr)
         sys.exit(failure.code)
-    except BrokenPipeError:  # `headrace get lb | head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)

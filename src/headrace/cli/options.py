@@ -82,12 +82,15 @@ def at_port(servers: list[str], port: int | None) -> list[str]:
 
 
 def on_each(servers: list[str], ask: Callable[[str | None], None]) -> None:
-    """Ask one server, or each of several whatever became of the others; Failure if one failed."""
+    """Ask one server, or each of several whatever became of the others.
+
+    Raises Failure if one failed; the exit code is the worst of theirs.
+    """
     if len(servers) < 2:
         ask(servers[0] if servers else None)
         return
     stdin = cache(sys.stdin.read)
-    failed = 0
+    failed, code = 0, 0
     for server in servers:
         sys.stdin = _Again(stdin)
         print(f"{server}:", flush=True)
@@ -95,11 +98,15 @@ def on_each(servers: list[str], ask: Callable[[str | None], None]) -> None:
             ask(server)
         except Failure as failure:
             print(failure, file=sys.stderr, flush=True)
-            failed += 1
+            failed, code = failed + 1, max(code, failure.code)
         except typer.Exit as end:
-            failed += end.exit_code != 0
+            code = max(code, end.exit_code)
     if failed:
-        raise Failure(f"{failed} of {len(servers)} servers failed; what is above holds of each")
+        whole = Failure(f"{failed} of {len(servers)} servers failed; what is above holds of each")
+        whole.code = code
+        raise whole
+    if code:
+        raise typer.Exit(code)
 
 
 class _Again(io.StringIO):

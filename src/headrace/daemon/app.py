@@ -252,9 +252,14 @@ def _has_revisions(state_dir: Path) -> bool:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text()
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise LbError(f"{path}: {error.strerror}; check the path") from error
+    except UnicodeDecodeError as error:
+        raise LbError(
+            f"{path}: is not UTF-8 text from byte {error.start} on; save it as UTF-8, or put a "
+            "whole copy in its place"
+        ) from error
 
 
 def _leaves(group: BaseExceptionGroup[Any]) -> list[BaseException]:

@@ -44,7 +44,7 @@ class Device:
     """An interface with all that is asked of it alone."""
 
     link: Link
-    xdp: str = ""  # native, generic, other; empty: no program
+    xdp: str = ""  # a PortMode, or other; empty: no program
     xdp_features: int | None = None  # XdpFeature, of its driver; None: the kernel does not tell
     offloads: Offloads = Offloads()
     rp_filter: int | None = None  # in force: 0 off, 1 strict, 2 loose

@@ -6,7 +6,7 @@ import platform
 import resource
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import closing, suppress
 from importlib.metadata import PackageNotFoundError, version
 from ipaddress import ip_address
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pyroute2 import IPRoute
 
-from headrace.dataplane import libbpf
+from headrace.dataplane import LOCK_NAME, libbpf, lock_holder
 from headrace.dataplane.pins import PinnedState, Pins, read_pinned_state
 from headrace.dataplane.selftest import loses_big_redirects
 from headrace.doctor.ethtool import Ethtool
@@ -42,7 +42,7 @@ _SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # not on every user
 _ANSWER_S = 5.0
 _TIME_ERROR = 5  # adjtimex: the clock is not synchronised
 _XDP_PASS = bytes.fromhex("b700000002000000 9500000000000000")  # r0 = XDP_PASS; exit
-_MODES = {0: "", libbpf.XDP_ATTACHED_DRV: "native", libbpf.XDP_ATTACHED_SKB: "generic"}
+_MODES = {0: "", **libbpf.XDP_MODES}
 
 
 class _Timex(ctypes.Structure):
@@ -209,20 +209,17 @@ def _vips(document: Document) -> dict[IPNetwork, None]:
 
 
 def _instances(runtime_root: Path) -> tuple[Instance, ...]:
-    held = _held_locks()
-    return tuple(
-        _instance(folder, held) for folder in sorted(runtime_root.glob("*")) if folder.is_dir()
-    )
+    return tuple(_instance(folder) for folder in sorted(runtime_root.glob("*")) if folder.is_dir())
 
 
-def _instance(folder: Path, held: Mapping[int, int]) -> Instance:
+def _instance(folder: Path) -> Instance:
     pins = PinnedState(is_mounted=False, links={})
     sample_one_in = 0
     with suppress(LbError):
         pins = read_pinned_state(folder / "bpf")
         with closing(Pins(folder / "bpf")) as opened:
             sample_one_in = opened.sample_one_in
-    daemon = held.get(_inode(folder / "lock"))
+    daemon = _holder(folder / LOCK_NAME)
     return Instance(
         name=folder.name,
         runs=daemon is not None,
@@ -230,14 +227,16 @@ def _instance(folder: Path, held: Mapping[int, int]) -> Instance:
         elsewhere=None if daemon is None or _shares("mnt", daemon) else daemon,
         is_near=daemon is None or _shares("net", daemon),
         sample_one_in=sample_one_in,
-        is_captured=_inode(folder / "capture.lock") in held,
+        is_captured=_holder(folder / "capture.lock") is not None,
     )
 
 
-def _held_locks() -> dict[int, int]:
-    """Files that somebody holds a lock on, and whose it is: taking one to see would disturb."""
-    words = (line.split() for line in Path("/proc/locks").read_text().splitlines())
-    return {int(w[5].rpartition(":")[2]): int(w[4]) for w in words if w[1] == "FLOCK"}
+def _holder(lock: Path) -> int | None:
+    """The process that holds a lock, 0 where that is not to be seen; None: nobody."""
+    try:
+        return lock_holder(lock)
+    except OSError:  # no such file: nobody ever did
+        return None
 
 
 def _shares(kind: str, pid: int) -> bool:
@@ -246,13 +245,6 @@ def _shares(kind: str, pid: int) -> bool:
         return os.path.samestat(*(Path(f"/proc/{each}/ns/{kind}").stat() for each in ("self", pid)))
     except OSError:
         return True  # not to be seen
-
-
-def _inode(path: Path) -> int:
-    try:
-        return path.stat().st_ino
-    except OSError:
-        return 0
 
 
 def _exabgp() -> str | None:

@@ -6,7 +6,7 @@ from headrace.dataplane.selftest import SAFE_MTU_BYTES
 from headrace.doctor.facts import Device, Facts, Instance
 from headrace.doctor.finding import Finding, Level, ok
 from headrace.doctor.xdp_features import XdpFeature
-from headrace.model import ConfigError, Document, Problem
+from headrace.model import ConfigError, Document, PortMode, Problem
 from headrace.underlay.ports import choose_ports
 
 
@@ -75,8 +75,8 @@ def _xdp(device: Device, facts: Facts, own: Instance | None) -> Finding:
     if device.xdp and (own is None or own.name not in owners):
         hidden = [each for each in facts.instances if each.is_near and each.is_hidden]
         return _hidden(name, hidden[0]) if hidden and not owners else _foreign(name, owners)
-    if device.xdp == "native":
-        return ok("xdp", name, "native")
+    if device.xdp == PortMode.NATIVE:
+        return ok("xdp", name, PortMode.NATIVE)
     if own is not None and device.xdp:
         return _generic(device, facts, own)
     if own is not None and own.runs:
@@ -178,7 +178,9 @@ def _offloads(device: Device, facts: Facts) -> Iterator[Finding]:
     """What the device does before XDP; in native mode a driver does not merge packets."""
     name = device.link.name
     merging = {"lro": device.offloads.lro, "rx-gro-hw": device.offloads.gro_hw}
-    is_native = device.xdp == "native" or not (device.xdp or _against_native(device, facts)[0])
+    is_native = device.xdp == PortMode.NATIVE or not (
+        device.xdp or _against_native(device, facts)[0]
+    )
     on = [feature for feature, is_on in merging.items() if is_on]
     if on and not is_native:
         yield Finding(
