@@ -94,7 +94,7 @@ def test_a_packet_is_one_line(packet: Packet, outer: Encapsulation, said: str) -
     data = frame(packet)
 
     seen = Seen(
-        time_ns=1_700_000_000_123_456_789,
+        time_ns=1_700_000_000_000_456_789,
         interface="eth0",
         verdict="sent",
         endpoint=ip_address("10.0.0.1"),
@@ -104,7 +104,7 @@ def test_a_packet_is_one_line(packet: Packet, outer: Encapsulation, said: str) -
         sighting=sight(data, outer),
     )
 
-    assert seen.line == (f"22:13:20.123456 eth0 verdict sent, endpoint 10.0.0.1, pool web: {said}")
+    assert seen.line == (f"22:13:20.000456 eth0 verdict sent, endpoint 10.0.0.1, pool web: {said}")
 
 
 def test_what_is_not_known_is_left_out() -> None:
@@ -121,6 +121,15 @@ def test_what_is_not_known_is_left_out() -> None:
         pytest.param(QUERY, False, (Protocol.UDP, 53), id="a packet"),
         pytest.param(TOO_BIG, True, (Protocol.UDP, 53), id="an answer to it"),
         pytest.param(FROM_ROUTER / bytes(REPLY), False, (Protocol.UDP, 53), id="an error"),
+        *(
+            pytest.param(
+                IP(src="9.9.9.9", dst=VIP) / ICMP(type=kind) / bytes(REPLY),
+                False,
+                (Protocol.UDP, 53),
+                id=f"an error of type {kind}",
+            )
+            for kind in (3, 11, 12)
+        ),
         pytest.param(
             IP(src=CLIENT, dst=VIP, frag=9, proto=17) / b"abc",
             False,
@@ -140,6 +149,25 @@ def test_a_packet_belongs_to_the_service_that_it_is_about(
     found = served(sight(frame(packet)), is_answer=is_answer)
 
     assert found == (about and Served(ip_address(VIP), *about))
+
+
+@pytest.mark.parametrize("kind", [1, 2, 3, 4])
+def test_an_error_of_ipv6_is_about_what_it_quotes(kind: int) -> None:
+    quoted = IPv6(src="fd00::2", dst="fd00::1") / TCP(sport=80, dport=1000)
+    error = IPv6(src="fd00::9", dst="fd00::2", nh=58) / (bytes([kind]) + bytes(7) + bytes(quoted))
+
+    found = served(sight(frame(error)), is_answer=False)
+
+    assert found == Served(ip_address("fd00::2"), Protocol.TCP, 80)
+
+
+def test_half_of_the_ports_is_none() -> None:
+    cut = frame(QUERY)[: 14 + 20 + 3]
+
+    sighting = sight(cut)
+
+    assert sighting.packet is not None
+    assert sighting.packet.ports is None
 
 
 @pytest.mark.parametrize(

@@ -107,10 +107,10 @@ class Instance:
         finally:
             running.end()
 
-    def flood(self) -> None:
-        """Send more than the ring holds."""
-        frame = bytes(Ether(dst=OWN_MAC.hex(":")) / to(VIP))
-        for _ in range(FLOOD):
+    def flood(self, count: int = FLOOD, port: int = 8080) -> None:
+        """Send more than the ring holds, while others may send too."""
+        frame = bytes(Ether(dst=OWN_MAC.hex(":")) / to(VIP, port))
+        for _ in range(count):
             libbpf.run_program(self.rig.dataplane.program_fd, frame)
 
     def send(self, *packets: Packet) -> None:
@@ -153,6 +153,26 @@ def test_each_packet_has_its_verdict_endpoint_and_pool(instance: Instance) -> No
         "verdict answered_too_big, endpoint 56.56.0.9, pool small",
         "verdict answered_echo",
     ]
+    assert [each.sighting.outer for each in others] == [None] * 4
+    assert others[2].sighting.quoted is not None
+
+
+def test_what_was_not_sent_has_no_outer_header_whatever_its_ports_look_like(
+    instance: Instance,
+) -> None:
+    """Port 17664 is 0x4500, as an IPv4 header begins."""
+    packet = IP(src="1.1.1.1", dst=str(VIP_NO_PATH)) / TCP(sport=0x4500, dport=80)
+
+    with instance.capturing() as running:
+        instance.send(packet)
+        eventually(lambda: running.sink.packets)
+
+    (seen,) = running.sink.packets
+    assert seen.verdict == "drop_no_path"
+    assert (seen.sighting.outer, seen.sighting.packet and seen.sighting.packet.ports) == (
+        None,
+        (0x4500, 80),
+    )
 
 
 def test_a_service_of_a_prefix_and_any_port_is_found(instance: Instance) -> None:
@@ -187,6 +207,22 @@ def test_a_capture_ends_after_as_many_as_were_asked_for(instance: Instance) -> N
 
     assert running.taken == Taken(count=3)
     assert instance.one_in == 0
+
+
+def test_a_capture_takes_no_more_than_were_asked_for(instance: Instance) -> None:
+    class Crowded(Kept):
+        """While it has one, more come than are wanted."""
+
+        def flush(self) -> None:
+            if len(self.packets) == 1:
+                instance.flood(9)
+
+    with instance.capturing(Wanted(count=3), Crowded()) as running:
+        instance.flood(1)
+        running.join()
+
+    assert running.taken == Taken(count=3)
+    assert len(running.sink.packets) == 3
 
 
 def test_nothing_is_sampled_once_a_capture_has_ended(instance: Instance) -> None:
@@ -241,10 +277,15 @@ def test_samples_that_come_faster_than_they_are_read_are_told(instance: Instance
                 self.floods -= 1
                 instance.flood()
 
+    def other_arrives() -> bool:
+        instance.flood(1, port=99)
+        return slow.packets[-1].verdict == "drop_unserved"
+
     slow = Slow()
     with instance.capturing(sink=slow) as running:
         instance.flood()
         eventually(lambda: not slow.floods)
+        eventually(other_arrives)
 
     assert running.taken is not None
     assert running.taken.is_full
@@ -286,7 +327,7 @@ def test_a_capture_changes_nothing_that_the_owner_reads(instance: Instance) -> N
 
 
 def test_an_instance_without_a_data_plane_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UnavailableError, match="has no data plane"):
+    with pytest.raises(UnavailableError, match=r"has no data plane.*by `ip netns exec`.*doctor`"):
         open_session(tmp_path, tmp_path / "bpf").__enter__()
 
 

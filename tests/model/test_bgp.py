@@ -196,6 +196,33 @@ NAMED: dict[str, Any] = {"policies": {"p": [{}]}}
             id="lengths that no prefix has",
         ),
         pytest.param(
+            {"prefix_sets": {"web": [{"prefix": "192.0.2.0/24", "ge": 30, "le": 28}]}},
+            {},
+            "bgp.prefix_sets.web[0]: 30..28 are no lengths inside 192.0.2.0/24; use some of 24..32",
+            id="lengths that end before they begin",
+        ),
+        pytest.param(
+            {"prefix_sets": {"web": [{"prefix": "192.0.2.0/24", "ge": 23}]}},
+            {},
+            "bgp.prefix_sets.web[0]: 23..32 are no lengths inside 192.0.2.0/24; use some of 24..32",
+            id="lengths of what is around",
+        ),
+        pytest.param(
+            {"prefix_sets": {"web": [{"prefix": "192.0.2.0/24", "le": 33}]}},
+            {},
+            "bgp.prefix_sets.web[0]: 24..33 are no lengths inside 192.0.2.0/24; use some of 24..32",
+            id="lengths beyond an address",
+        ),
+        pytest.param(
+            {
+                "prefix_sets": {"web": []},
+                "policies": {"p": [{"conditions": {"prefixes": {"set": "web"}}}]},
+            },
+            {},
+            "bgp.prefix_sets.web: is empty; give at least one entry or leave it out",
+            id="a set that is not sound is there all the same",
+        ),
+        pytest.param(
             {"policies": {"p": [{"actions": {"med": "50"}}]}},
             {},
             "bgp.policies.p[0].actions.med: '50' is not a MED: use 0..4294967295, "
@@ -231,6 +258,31 @@ def test_a_policy_that_cannot_be_is_refused(
     keys: dict[str, Any], peer: dict[str, Any], refusal: str
 ) -> None:
     assert refusals(R1 | peer, **keys) == [refusal]
+
+
+def test_what_policies_add_together_is_limited() -> None:
+    def adding(communities: int, prepend: int) -> dict[str, Any]:
+        added = [f"64512:{number}" for number in range(communities)]
+        actions = [
+            {"prepend": prepend - 1, "communities": {"add": added[1:]}},
+            {"prepend": 1, "communities": {"add": added[:1]}},
+        ]
+        return {"p": [{"actions": each} for each in actions]}
+
+    peer = R1 | {"export": ["p"]}
+    section(peer, policies=adding(32, 16))
+
+    assert refusals(peer, policies=adding(33, 17)) == [
+        "bgp.peers[0].export: 33 communities added are over the limit of 32; add fewer",
+        "bgp.peers[0].export: prepend 17 is over the limit of 16; use less",
+    ]
+
+
+def test_a_policy_has_a_limited_number_of_statements() -> None:
+    section(policies={"p": [{}] * 64})
+
+    [problem] = refusals(policies={"p": [{}] * 65})
+    assert problem.startswith("bgp.policies.p: ")
 
 
 def test_every_name_that_is_not_there_is_told_by_its_own_path() -> None:

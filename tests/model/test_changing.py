@@ -116,10 +116,64 @@ def test_a_change_that_contradicts_something_is_refused_as_the_whole_is(after: D
     assert not after.is_checked
 
 
-def test_other_checks_and_tunnels_have_all_looked_at() -> None:
-    other = BEFORE.model_copy(update={"health": {}})
+TUNNEL = {"endpoint": "56.0.0.1", "local": "10.0.0.9", "remote": "10.0.0.1"}
+OTHER_TUNNELS = parse_document(json.dumps({"node": {"tunnels": [TUNNEL]}}))
 
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        BEFORE.model_copy(update={"health": {}}),
+        BEFORE.model_copy(update={"node": OTHER_TUNNELS.node}),
+    ],
+)
+def test_other_checks_and_tunnels_have_all_looked_at(other: Document) -> None:
     assert not is_sound_change(BEFORE, other)
+
+
+CHECK = {"kind": "tcp", "port": 80, "interval_s": 0.5}
+TWO = [{"address": "56.0.0.3"}, {"address": "56.0.0.5"}]
+FIRST, SECOND = {"address": "56.0.0.1", "server_id": 1}, {"address": "56.0.0.2"}
+CHECKED = [FIRST, SECOND]
+APART = [FIRST, {**SECOND, "health": {"kind": "tcp", "port": 81}}]
+
+
+@pytest.mark.parametrize(
+    ("limit", "after", "need"),
+    [
+        pytest.param("SERVICES", with_service(pool="b", port="81-82"), 105, id="ports"),
+        pytest.param("SERVICES", without_service(1), 4, id="ports of who is gone"),
+        pytest.param("VIP_PREFIXES", with_service(vip="20.1.0.0/24", pool="b"), 1, id="prefixes"),
+        pytest.param(
+            "SOURCES",
+            with_service(pool="b", sources=["9.0.0.0/8"], denied_sources=["9.9.9.9/32"]),
+            4,
+            id="clients, and all others of both families",
+        ),
+        pytest.param("ENDPOINTS_PER_NODE", with_service(endpoints=TWO), 7, id="endpoints"),
+        pytest.param("SERVER_IDS", with_service(endpoints=TWO), 7, id="server ids"),
+        pytest.param("POOLS", with_service(endpoints=TWO), 4, id="pools of services' own"),
+        pytest.param("POOLS", with_pool("new", endpoints=TWO), 4, id="pools"),
+        pytest.param("PROBES", with_pool("a", endpoints=CHECKED, health=CHECK), 4, id="probes"),
+        pytest.param("PROBES", with_pool("a", endpoints=APART, health=CHECK), 4, id="of two kinds"),
+        pytest.param(
+            "PROBES_PER_S", with_pool("a", endpoints=CHECKED, health=CHECK), 8, id="probes a second"
+        ),
+    ],
+)
+def test_a_change_is_sound_up_to_each_limit_and_not_beyond(
+    monkeypatch: pytest.MonkeyPatch, limit: str, after: Document, need: int
+) -> None:
+    """As if nothing were shared; by what was noted of the document before."""
+    noted = BEFORE.model_copy()
+    assert is_sound_change(BEFORE, noted)
+
+    monkeypatch.setattr(f"headrace.model.changing.LIMIT_{limit}", need)
+    at_the_limit = is_sound_change(noted, after)
+    monkeypatch.setattr(f"headrace.model.changing.LIMIT_{limit}", need - 1)
+
+    assert at_the_limit
+    assert not is_sound_change(noted, after)
 
 
 def test_a_copy_keeps_nothing_that_followed_from_what_it_changes() -> None:

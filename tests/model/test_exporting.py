@@ -264,6 +264,47 @@ def test_the_first_result_ends_the_questions_and_the_default_answers_the_rest() 
     assert heard(bgp, replace(VIP, prefix=ip_network("20.20.21.1/32"))) is None
 
 
+def test_what_one_statement_sets_stays_when_a_later_one_sets_something_else() -> None:
+    statements = [{"actions": {"med": 50}}, {"actions": {"prepend": 1}}]
+
+    assert heard(section(*statements)) == replace(VIP, med=50, prepend=1)
+
+
+@pytest.mark.parametrize(
+    ("entries", "prefix", "is_held"),
+    [
+        pytest.param([{"prefix": "::/0", "ge": 0}], "20.20.20.1/32", False, id="all of IPv6"),
+        pytest.param([{"prefix": "0.0.0.0/0", "ge": 0}], "2001:db8::/32", False, id="of IPv4"),
+        pytest.param([{"prefix": "0.0.0.0/0", "ge": 0}], "20.20.20.1/32", True, id="its own"),
+        pytest.param(
+            [{"prefix": "20.20.20.0/24", "ge": 32}, {"prefix": "20.20.20.0/24"}],
+            "20.20.20.1/32",
+            True,
+            id="the first of two for one prefix",
+        ),
+        pytest.param(
+            [{"prefix": "20.20.20.0/24", "ge": 32}, {"prefix": "20.20.20.0/24"}],
+            "20.20.20.0/24",
+            True,
+            id="the second of them",
+        ),
+        pytest.param(
+            [{"prefix": "20.20.20.0/24", "ge": 32}, {"prefix": "20.20.20.0/24"}],
+            "20.20.20.0/25",
+            False,
+            id="neither",
+        ),
+    ],
+)
+def test_a_set_holds_what_one_of_its_entries_does(
+    entries: list[dict[str, Any]], prefix: str, *, is_held: bool
+) -> None:
+    statement = {"conditions": {"prefixes": {"set": "s"}}, "actions": {"result": "reject"}}
+    bgp = section(statement, prefix_sets={"s": entries})
+
+    assert (heard(bgp, replace(VIP, prefix=ip_network(prefix))) is None) == is_held
+
+
 def test_a_role_is_kept_on_top_of_what_a_policy_sets() -> None:
     statement = {"actions": {"med": 50, "local_pref": 200, "communities": {"remove": ["*:*"]}}}
     standby = section(statement, role="standby")

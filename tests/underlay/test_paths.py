@@ -139,6 +139,12 @@ def test_a_route_by_a_device_that_has_gone_meanwhile_is_refused() -> None:
             "set node.source6",
             id="a link-local one, which the router would drop",
         ),
+        pytest.param(
+            "fd00::9",
+            leg(2, "10.0.0.1", "10.0.0.9"),
+            "set node.source6",
+            id="one of the other family",
+        ),
     ],
 )
 def test_a_device_without_an_address_needs_a_source(
@@ -149,6 +155,24 @@ def test_a_device_without_an_address_needs_a_source(
     path = find_path(header, SEED, answered({header.neighbour(hop): mac(99)}))
 
     assert path == Unresolved(f"ellb1ep1 has no address to send to {destination} from; {remedy}")
+
+
+@pytest.mark.parametrize(
+    ("destination", "hop"),
+    [
+        pytest.param("fd00::9", leg(2, None, "fe80::2"), id="to a neighbour"),
+        pytest.param("31.31.31.1", leg(2, "169.254.0.1", "169.254.0.2"), id="of IPv4"),
+    ],
+)
+def test_a_link_local_source_serves_where_no_ipv6_router_drops_it(
+    destination: str, hop: Leg
+) -> None:
+    header = Outer(TARGET, ip_address(destination), None, (hop,))
+
+    path = find_path(header, SEED, answered({header.neighbour(hop): mac(99)}))
+
+    assert isinstance(path, Path)
+    assert path.outer_source == hop.source
 
 
 @pytest.mark.parametrize(
@@ -206,6 +230,26 @@ def test_endpoints_spread_over_the_legs_of_a_multipath_route(address: str) -> No
 
     assert sorted(counts) == [2, 4, 6]
     assert all(70 <= count <= 130 for count in counts.values())
+
+
+@pytest.mark.parametrize(
+    "legs",
+    [
+        pytest.param((leg(2, "10.0.0.1"), leg(2, "10.0.0.2")), id="two routers on a device"),
+        pytest.param((leg(2, "fe80::1"), leg(4, "fe80::1")), id="one address on two devices"),
+    ],
+)
+def test_legs_are_told_apart_by_device_and_router(legs: tuple[Leg, ...]) -> None:
+    macs = {outer(*legs).neighbour(one): KnownMac(mac(at)) for at, one in enumerate(legs)}
+    counts: Counter[bytes] = Counter()
+
+    for number in range(SHARES):
+        endpoint = ip_address("56.56.0.0") + number
+        path = find_path(Outer(Target(endpoint), endpoint, LOCAL, legs), ROUTERS, macs)
+        assert isinstance(path, Path)
+        counts[path.next_hop.destination_mac] += 1
+
+    assert all(100 <= counts[mac(at)] <= 200 for at in range(2))
 
 
 def test_endpoints_spread_by_the_weights_of_the_legs() -> None:

@@ -1,6 +1,7 @@
 """From the device of a route to the port that XDP can send by."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -56,11 +57,12 @@ def test_a_bridge_leaves_by_the_port_that_it_learned() -> None:
     assert found == Egress(ports[1], 0, 9000)
 
 
-def test_a_bridge_with_one_port_in_use_needs_to_learn_nothing() -> None:
-    unplugged = replace(ETH1, master=4, carrier=False)
+@pytest.mark.parametrize("idle", [{"carrier": False}, {"up": False}, {"master": None}])
+def test_a_bridge_with_one_port_in_use_needs_to_learn_nothing(idle: dict[str, Any]) -> None:
+    other = replace(ETH1, **{"master": 4} | idle)
     port = replace(ETH0, master=4)
 
-    assert egress(BRIDGE, port, unplugged) == Egress(port, 0, 9000)
+    assert egress(BRIDGE, port, other) == Egress(port, 0, 9000)
 
 
 def test_a_bridge_that_has_not_learned_the_mac_says_so() -> None:
