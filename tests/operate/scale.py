@@ -16,7 +16,7 @@ from typing import Any
 from headrace.cli.client import Client
 from headrace.cli.unix_socket import exchange
 from tests.bgp.support import eventually
-from tests.daemon.node import Daemon, Node
+from tests.daemon.node import ROUTER_ADDRESS, Daemon, Node
 from tests.maglev.prove import Row
 from tests.operate.sites import key_of, large_document, service
 
@@ -30,6 +30,11 @@ PROCESSOR_PERCENT, MEMORY_MB = 1.0, 120.0
 _ASKED = 15
 _MAPPING = re.compile("[0-9a-f]+-[0-9a-f]+ ")
 _EMPTY: dict[str, Any] = {"node": {"interfaces": ["wan"]}}
+_BGP: dict[str, Any] = {
+    "as": 64512,
+    "router_id": "10.9.1.1",
+    "peers": [{"address": ROUTER_ADDRESS, "as": 64600}],
+}
 
 
 def rows(directory: Path) -> Iterator[Row]:
@@ -66,6 +71,13 @@ def _usual_rows(node: Node) -> Iterator[Row]:
     percent = processor_percent(daemon.pid, IDLE_S)
     yield Row(f"processor of the idle daemon, {USUAL:,} services", percent, PROCESSOR_PERCENT, "%")
     yield Row(f"its own memory, {USUAL:,} services", memory_mb(daemon.pid), MEMORY_MB, "MB")
+    document = large_document(USUAL, pools=POOLS, endpoints=ENDPOINTS) | {"bgp": _BGP}
+    apply_s(node, document)
+    eventually(lambda: not _is_silent(node))
+    taken = announced_ms(node, CHANGES)
+    median, slow = statistics.median(taken), p99(taken)
+    yield Row(f"the same where ExaBGP is told, median of {CHANGES}", median, CHANGE_MS, "ms")
+    yield Row(f"the same, p99 of {CHANGES}", slow, inf, "ms")
 
 
 def started(node: Node, document: dict[str, Any]) -> Daemon:
@@ -113,6 +125,27 @@ def changes_ms(node: Node, count: int) -> list[float]:
         method, text = ("DELETE", None) if kind == 2 else ("PUT", json.dumps(body))
         taken.append(timed_ms(partial(client.send, method, path, text)))
     return taken
+
+
+def announced_ms(node: Node, count: int) -> list[float]:
+    """Services added and changed, each until the speaker has taken it.
+
+    None is removed: that waits until routers have acted on the withdrawal.
+    """
+    client = client_of(node)
+    taken = []
+    for number in range(count):
+        round_, kind = divmod(number, 2)
+        body = service(LARGE + round_, pool=round_ % POOLS) | ({"med": 5} if kind else {})
+        path = f"/v1/services/{key_of(body)}"
+        taken.append(timed_ms(partial(client.send, "PUT", path, json.dumps(body))))
+    return taken
+
+
+def _is_silent(node: Node) -> bool:
+    """Whether the speaker has not taken the set yet."""
+    problems = client_of(node).get("/v1/status")["problems"]
+    return any("speaker" in problem for problem in problems)
 
 
 def p99(values: Sequence[float]) -> float:

@@ -105,16 +105,17 @@ def check_communities(announcements: Iterable[Announcement]) -> None:
 
 def encode_announcements(announcements: Iterable[Announcement]) -> list[list[Any]]:
     """Announcements as the relay reads them."""
+    named = [(_text(each.prefix), each) for each in announcements]
     return [
         [
-            _text(each.prefix),
+            text,
             each.med,
             list(each.communities),
             each.prepend,
             each.local_pref,
             None if each.next_hop is None else str(each.next_hop),
         ]
-        for each in sorted(announcements, key=_by_prefix)
+        for text, each in sorted(named, key=lambda pair: (pair[1].prefix.version, pair[0]))
     ]
 
 

@@ -336,7 +336,7 @@ class BgpSpeaker:
 
     def _warn_of_unheard(self, bgp: Bgp, announcements: frozenset[Announcement]) -> None:
         """Say so when nobody will hear a prefix."""
-        heard = {family for peer in bgp.peers for family in peer.carried}
+        heard = {family.version for peer in bgp.peers for family in peer.carried}
         for announcement in announcements:
-            if Family.of(announcement.prefix) not in heard:
+            if announcement.prefix.version not in heard:
                 log.warning("announcement_without_peer", prefix=str(announcement.prefix))

@@ -2,10 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from math import inf, nextafter
-from operator import is_
 
 from headrace.control.announce import (
     Route,
@@ -17,7 +16,7 @@ from headrace.control.announce import (
 )
 from headrace.control.ground import Ground, Strengths, View
 from headrace.control.journal import Announced, DrainChanged, Happening
-from headrace.control.kept import Kept
+from headrace.control.kept import Kept, changed_keys
 from headrace.control.ports import Speaker
 from headrace.control.routes import Asked, Routes, inherit
 from headrace.model import (
@@ -71,8 +70,9 @@ class Announcing:
         self._strengths = Strengths()
         self._hold_downs = Kept[dict[IPNetwork, float]]()
         self._known: list[tuple[frozenset[Announcement], frozenset[IPNetwork]]] = []
-        self._made: dict[IPNetwork, tuple[Announcement, tuple[object, ...]]] = {}
-        self._wanted_by: object = None
+        self._made: dict[IPNetwork, Announcement] = {}  # those of what is wanted, by prefix
+        self._made_by: Mapping[IPNetwork, Service] = {}  # for these services
+        self._made_on: object = None  # and on these terms
         self._ground: Ground | None = None
         self._may_begin = False  # what peers have not heard of may be announced
         self._routes = Routes()
@@ -257,7 +257,7 @@ class Announcing:
             if self._ground is None or not self._has_learned:
                 return
             self._decide()
-            told = self._wanted | self._relieved
+            told = self._wanted | self._relieved if self._relieved else self._wanted
             if self._is_waiting() or (told == self._announced and self._is_told and not again):
                 return
             await self._tell(told)
@@ -307,7 +307,8 @@ class Announcing:
         for_all = not self._may_begin or now <= self._relieve_until_s
         heard = self._prefixes_of(self._announced)
         stay = self._routes.standing_in(heard, wanted, for_all=for_all)
-        self._relieved = frozenset(each for each in self._announced if each.prefix in stay)
+        relieved = (each for each in self._announced if each.prefix in stay)
+        self._relieved = frozenset(relieved if stay else ())
 
     def _ask(self, ground: Ground, bgp: Bgp) -> Asked:
         """What is asked of the routes on this ground."""
@@ -325,25 +326,32 @@ class Announcing:
 
     def _want(self, prefixes: frozenset[IPNetwork], document: Document, bgp: Bgp) -> None:
         """Want these announced; the same set, of the same announcements, where nothing is new."""
-        by, stays = document.announcers, self._leaving_s is None
-        if (by, bgp, stays) == self._wanted_by and self._prefixes_of(self._wanted) == prefixes:
+        by, terms = document.announcers, (bgp, self._leaving_s is None)
+        before = self._prefixes_of(self._wanted)
+        made = self._made if before else {}
+        changed = before if terms != self._made_on else {*changed_keys(self._made_by, by)}
+        self._made, self._made_by, self._made_on = made, by, terms
+        stale = before & changed | before - prefixes
+        new = prefixes - before | prefixes & stale
+        if not stale and not new:
             return
-        made = {}
-        for prefix in prefixes:
-            service, known = by.get(prefix), self._made.get(prefix)
-            if known is None or not all(map(is_, known[1], (service, bgp, stays))):
-                announcement = self._as_this_node(announcement_of(bgp, service, prefix), bgp)
-                known = announcement, (service, bgp, stays)
-            made[prefix] = known
-        self._wanted_by, self._made = (by, bgp, stays), made
-        self._wanted = frozenset([announcement for announcement, _ in made.values()])
+        gone = {made.pop(prefix) for prefix in stale}
+        for prefix in new:
+            announcement = announcement_of(bgp, by.get(prefix), prefix)
+            made[prefix] = self._as_this_node(announcement, bgp)
+        self._wanted = self._wanted - gone | {made[prefix] for prefix in new}
+        self._remember(self._wanted, prefixes)
 
     def _prefixes_of(self, announcements: frozenset[Announcement]) -> frozenset[IPNetwork]:
         """The prefixes; of a set that is asked for again, the same object."""
         for known, prefixes in self._known:
             if known is announcements:
                 return prefixes
-        prefixes = _prefixes(announcements)
+        return self._remember(announcements, _prefixes(announcements))
+
+    def _remember(
+        self, announcements: frozenset[Announcement], prefixes: frozenset[IPNetwork]
+    ) -> frozenset[IPNetwork]:
         self._known = [(announcements, prefixes), *self._known[:2]]
         return prefixes
 

@@ -143,8 +143,9 @@ def _wishes(ground: Ground, strong: Mapping[str, Strength]) -> dict[IPNetwork, W
             if asked not in judged:
                 judged[asked] = strong[service.pool_name].wish(service.min_healthy)
             wish = judged[asked]
-        other = found.get(service.prefix)
-        found[service.prefix] = wish if other is None else wish_of((other, wish))
+        other = found.setdefault(service.prefix, wish)
+        if other is not wish:
+            found[service.prefix] = wish_of((other, wish))
     return found
 
 

@@ -6,11 +6,10 @@ to go is withdrawn before the first step, what is new is announced after the las
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import compress, repeat
-from operator import is_not
 from typing import NamedTuple, TypeVar
 
 from headrace.control.desired import Desired, DesiredPool
+from headrace.control.kept import changed_keys
 from headrace.model import (
     Forwarding,
     IPAddress,
@@ -23,7 +22,6 @@ from headrace.model import (
 
 _Key = TypeVar("_Key", bound=Hashable)
 _Value = TypeVar("_Value")
-_NOTHING = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,20 +167,9 @@ def suspects(
     """
     if agreed is None:
         return [*wanted, *(key for key in found if key not in wanted)]
-    changed = dict.fromkeys(_changed(agreed[0], wanted))
-    changed.update(dict.fromkeys(_changed(agreed[1], found)))
+    changed = dict.fromkeys(changed_keys(agreed[0], wanted))
+    changed.update(dict.fromkeys(changed_keys(agreed[1], found)))
     return list(changed)
-
-
-def _changed(before: Mapping[_Key, _Value], after: Mapping[_Key, _Value]) -> Iterator[_Key]:
-    """The keys that have another object, or came, or went."""
-    if before is not after:
-        others = map(is_not, map(before.get, after, repeat(_NOTHING)), after.values())
-        changed = list(compress(after, others))
-        yield from changed
-        kept = len(after) - sum(key not in before for key in changed)
-        if kept < len(before):
-            yield from (key for key in before if key not in after)
 
 
 def _additions(

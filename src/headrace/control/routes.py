@@ -47,12 +47,15 @@ class Routes:
     def after(self, asked: Asked, heard: Collection[IPNetwork], now: float) -> "Routes":
         """The routes once this is asked, while peers hear these prefixes."""
         allowed = {wish: asked.allowed(wish) for wish in Wish}
-        vips = {}
-        for prefix, wish in asked.wishes.items():
-            route = self.vips.get(prefix, _NEW)
-            if not route.announced or allowed[wish] is Wish.WITHDRAW:  # nearly all stay
-                route = route.after(allowed[wish], asked.hold_downs_s[prefix], now)
-            vips[prefix] = route
+        vips = dict(self.vips)  # nearly all stay, and copies of dicts and sets hash none again
+        for prefix in {*self.vips} - {*asked.wishes}:
+            del vips[prefix]
+        open_ = {*asked.wishes} - {*vips}
+        open_ |= {prefix for prefix, route in vips.items() if not route.announced}
+        open_ |= {p for p, wish in asked.wishes.items() if allowed[wish] is Wish.WITHDRAW}
+        for prefix in open_:
+            wish, hold_down_s = allowed[asked.wishes[prefix]], asked.hold_downs_s[prefix]
+            vips[prefix] = vips.get(prefix, _NEW).after(wish, hold_down_s, now)
         inherited = frozenset(
             prefix
             for prefix in self.inherited & vips.keys()
