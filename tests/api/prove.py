@@ -3,6 +3,7 @@
 `python -m tests.api.prove [EXAMPLES] [SEED]`; exit code 1 where it finds something.
 """
 
+import logging
 import sys
 import tempfile
 from collections import Counter
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import schemathesis
+import structlog
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.failures import Failure, FailureGroup
@@ -112,6 +114,8 @@ def _say(text: str) -> None:
 
 def main() -> None:
     """Run the long form."""
+    # A thousand changes are a thousand log lines: only what goes wrong is worth one here.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     examples = int(sys.argv[1]) if len(sys.argv) > 1 else EXAMPLES
     seed_number = int(sys.argv[2]) if len(sys.argv) > 2 else SEED
     with tempfile.TemporaryDirectory() as folder:
