@@ -62,7 +62,8 @@ def main() -> None:
         while True:
             for key, _ in selector.select():
                 if isinstance(key.data, socket.socket):
-                    _accept_all(key.data)
+                    if key.data.fileno() >= 0:  # else a line of this very round has closed it
+                        _accept_all(key.data)
                     continue
                 line = sys.stdin.readline().split()
                 if not line:
