@@ -1,5 +1,6 @@
 """The announcing network at work: two routers, two load balancers, three endpoints."""
 
+import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -29,6 +30,7 @@ KEEP_ANNOUNCED_S = 4
 DRAIN_WAIT_S = 1.0
 
 _UP_TIMEOUT_S = 30.0
+_STEADY_S, _STEADY_TRIES = 1.0, 10
 _GONE_TIMEOUT_S = 15.0  # more than any bound, so that a miss is a figure
 
 Legs = frozenset[str]
@@ -121,6 +123,20 @@ class AnnounceNetwork:
         self.daemons[balancer.node.name] = balancer.restart()
 
     async def wait_whole(self) -> None:
+        """Wait until nothing is missing, and no route has changed for a while since.
+
+        Sessions that come back may end once more: BFD, which is slow in its first second, may not
+        have heard yet that the other end is back.
+        """
+        for _ in range(_STEADY_TRIES):
+            await self._wait_complete()
+            whole_s = monotonic()
+            await asyncio.sleep(_STEADY_S)
+            if not any(watch.since(whole_s) for watch in self.watches.values()):
+                return
+        raise UnavailableError(f"routes changed each time within {_STEADY_S:g} s after all was up")
+
+    async def _wait_complete(self) -> None:
         """Wait until nothing is missing: sessions, BFD, endpoints, routes."""
         await together(balancer.wait_up(timeout_s=_UP_TIMEOUT_S) for balancer in self.balancers)
         await self.wait_healthy(len(self.endpoints))
