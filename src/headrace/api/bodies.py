@@ -9,7 +9,8 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from headrace.model import ConfigError, LbError
-from headrace.model.problems import problems_of, shown
+from headrace.model.problems import problems_of
+from headrace.model.reading import unique_keys
 
 # Codes above 600 are those of the library that LoxiLB's server is made with; their status is 422.
 _CODE_REQUIRED = 602
@@ -49,7 +50,7 @@ def read_json(text: str) -> object:
     a megabyte, and by its references a few lines mean millions of values.
     """
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        return json.loads(text, object_pairs_hook=unique_keys, parse_constant=_refuse_constant)
     except ValueError as error:
         raise ConfigError.at("", f"is not JSON ({error}); write it as JSON") from error
     except RecursionError as error:
@@ -98,15 +99,6 @@ def _schema_error(error: ValidationError) -> RuleError:
         text = f"{field} in body is required"
         return RuleError(HTTPStatus.UNPROCESSABLE_ENTITY, text, code=_CODE_REQUIRED)
     return RuleError(HTTPStatus.BAD_REQUEST, f"malformed body: {problems_of(error)[0]}")
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    values: dict[str, object] = {}
-    for key, value in pairs:
-        if key in values:
-            raise ConfigError.at("", f"the key {shown(key)} is given twice; keep one of them")
-        values[key] = value
-    return values
 
 
 def _refuse_constant(name: str) -> object:

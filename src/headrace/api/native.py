@@ -54,8 +54,8 @@ from headrace.model import (
     Problem,
     Service,
     VerdictCount,
-    build_document,
     dump_document,
+    parse_replacement,
     parse_values,
 )
 from headrace.model.fields import read_address
@@ -225,12 +225,7 @@ class _Native:
 
     async def put_document(self, request: Request) -> Response:
         """Put a whole document (JSON or YAML) in force, or refuse it as a whole."""
-        raw = parse_values(await read_body(request, LIMIT_DOCUMENT_BYTES))
-        if raw is None:  # as of a file that was cut off, or a program that failed
-            raise ConfigError.at(
-                "", "the document is empty, which would remove all; send {} if that is meant"
-            )
-        document = build_document(raw)
+        document = parse_replacement(await read_body(request, LIMIT_DOCUMENT_BYTES))
         return await self._edit(request, lambda _: document)
 
     async def get_revisions(self, request: Request) -> Response:

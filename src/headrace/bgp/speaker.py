@@ -325,7 +325,8 @@ class BgpSpeaker:
             return []
         if self._silent_since is None:
             self._silent_since = time.monotonic()
-        self._choices = count_choices(self._desired, self._bgp)
+        if self._bgp.speaker is SpeakerKind.BIRD:  # ExaBGP has nothing to read
+            self._choices = count_choices(self._desired, self._bgp)
         problems = await link.announce(self._desired, self._bgp)
         self._silent_since = None
         return problems

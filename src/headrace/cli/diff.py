@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from headrace.cli.client import Client, Failure
-from headrace.cli.files import FileOption, parse_text, read_text
+from headrace.cli.files import FileOption, read_text
 from headrace.cli.options import Output, connected
 from headrace.cli.output import show_values
 
@@ -54,11 +54,11 @@ def _read(file: str) -> object:
     text = read_text(file)
 
     from headrace.api.redaction import hide_secrets
-    from headrace.model import ConfigError
+    from headrace.model import ConfigError, parse_replacement
     from headrace.model.comparing import document_values
 
     try:
-        return document_values(hide_secrets(parse_text(text)))
+        return document_values(hide_secrets(parse_replacement(text)))
     except ConfigError as error:
         raise Failure(str(error)) from error
 

@@ -2,14 +2,11 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from headrace.cli.client import Failure
-
-if TYPE_CHECKING:
-    from headrace.model import Document
 
 FileOption = Annotated[str, typer.Option("--file", "-f", help="YAML or JSON; - is stdin")]
 
@@ -20,15 +17,3 @@ def read_text(file: str) -> str:
         return sys.stdin.read() if file == "-" else Path(file).read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise Failure(f"{file}: {error}") from error
-
-
-def parse_text(text: str) -> "Document":
-    """The document that a text is, as `PUT /v1/document` takes it. Raises ConfigError."""
-    from headrace.model import ConfigError, build_document, parse_values
-
-    raw = parse_values(text)
-    if raw is None:  # as of a file that was cut off, or a program that failed
-        raise ConfigError.at(
-            "", "the document is empty, which would remove all; send {} if that is meant"
-        )
-    return build_document(raw)

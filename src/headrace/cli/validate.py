@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from headrace.cli.client import Failure
-from headrace.cli.files import FileOption, parse_text, read_text
+from headrace.cli.files import FileOption, read_text
 from headrace.cli.options import Output
 from headrace.cli.output import show_values
 
@@ -31,10 +31,10 @@ def validate(
     """Say whether a document is valid, or every problem that it has. No daemon is asked."""
     text = read_text(file)
 
-    from headrace.model import ConfigError
+    from headrace.model import ConfigError, parse_replacement
 
     try:
-        document = parse_text(text)
+        document = parse_replacement(text)
     except ConfigError as error:
         if output is ValidateOutput.TEXT:
             raise Failure(str(error)) from error

@@ -41,6 +41,7 @@ from headrace.model.reading import (
     check_document,
     dump_document,
     parse_document,
+    parse_replacement,
     parse_values,
 )
 from headrace.model.values import (
@@ -145,5 +146,6 @@ __all__ = [
     "check_document",
     "dump_document",
     "parse_document",
+    "parse_replacement",
     "parse_values",
 ]

@@ -38,6 +38,19 @@ def parse_document(text: str) -> Document:
     return build_document({} if raw is None else raw)
 
 
+def parse_replacement(text: str) -> Document:
+    """Read a document that is to replace another; nothing at all is none then. Raises ConfigError.
+
+    It may be a file that was cut off, or the output of a program that failed.
+    """
+    raw = parse_values(text)
+    if raw is None:
+        raise ConfigError.at(
+            "", "the document is empty, which would remove all; send {} if that is meant"
+        )
+    return build_document(raw)
+
+
 def parse_values(text: str) -> object:
     """Plain values (dicts, lists, strings, numbers) from YAML or JSON; ConfigError if neither.
 
@@ -46,7 +59,7 @@ def parse_values(text: str) -> object:
     if len(text.encode(errors="surrogatepass")) > LIMIT_DOCUMENT_BYTES:
         raise ConfigError.at("", f"the document is over {LIMIT_DOCUMENT_BYTES} bytes; split it")
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        return json.loads(text, object_pairs_hook=unique_keys, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):  # not JSON, or a number of thousands of digits
         return _parse_yaml(text)
 
@@ -166,7 +179,8 @@ def _parse_yaml(text: str) -> object:
         raise ConfigError.at("", f"has a value that YAML cannot read: {error}") from error
 
 
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """What `json.loads` makes of an object's pairs. Raises ConfigError for a key given twice."""
     values = dict(pairs)
     if len(values) != len(pairs):
         seen: set[str] = set()
