@@ -216,6 +216,17 @@ async def test_only_the_first_edit_waits_for_a_silent_speaker(
         await node.edit(with_other_service(THREE))
 
 
+async def test_a_speaker_that_refuses_has_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = Node()
+    async with asyncio.timeout(10):
+        node.speaker.broken = True
+        await node.edit(THREE)
+        node.speaker.broken, node.speaker.silent = False, True
+        monkeypatch.setattr("headrace.control.announcing.SILENT_TIMEOUT_S", 60.0)
+
+        await node.edit(THREE.model_copy(update={"bgp": with_med(THREE, 50)}))
+
+
 async def test_a_speaker_that_answers_again_is_waited_for_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

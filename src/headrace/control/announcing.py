@@ -271,11 +271,7 @@ class Announcing:
         self._is_told = False
         if has_bgp or self._heard:
             self._heard |= prefixes
-            limit_s = SILENT_TIMEOUT_S if self._is_silent else SPEAKER_TIMEOUT_S
-            self._is_silent = True
-            async with within(limit_s):
-                await self._speaker.announce(wanted)
-            self._is_silent = False
+            await self._say(wanted)
         before = self._prefixes_of(self._announced)
         if prefixes != before:
             self._note(Announced(_ordered(prefixes - before), _ordered(before - prefixes)))
@@ -285,6 +281,18 @@ class Announcing:
         if is_drained and not self._is_drained:
             self._note(DrainChanged(None, None, "drained"))
         self._is_drained = is_drained
+
+    async def _say(self, wanted: frozenset[Announcement]) -> None:
+        """Have the speaker take a set. Raises LbError where it refuses, or does not answer."""
+        limit_s = SILENT_TIMEOUT_S if self._is_silent else SPEAKER_TIMEOUT_S
+        self._is_silent = True
+        async with within(limit_s):
+            try:
+                await self._speaker.announce(wanted)
+            except LbError:  # an answer, too
+                self._is_silent = False
+                raise
+        self._is_silent = False
 
     def _decide(self) -> None:
         """What peers should hear now, and what they may hear until that is told."""
